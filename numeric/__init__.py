@@ -1,2 +1,17 @@
 if "." not in __name__:
-    raise ImportError("import pushforward.numeric, not numeric: install the package first (pip install .)")
+    raise ImportError(
+        "import pushforward.numeric, not numeric: install the package first (pip install .)"
+    )
+
+from .domains import (
+    AbstractDomain as AbstractDomain,
+    Ball as Ball,
+    Box as Box,
+    FiniteSet as FiniteSet,
+    Product as Product,
+    Simplex as Simplex,
+    Sphere as Sphere,
+    parse_domain as parse_domain,
+)
+from .measures import DiscreteMeasure as DiscreteMeasure
+from .transport import Transport as Transport, wasserstein as wasserstein

@@ -1,0 +1,71 @@
+"""Arrays of any library: which namespace they are of, and how they become NumPy."""
+
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+
+def is_array(value: Any) -> bool:
+    """Whether a value is an array of a known library (NumPy, CuPy, torch, JAX, ...)."""
+    return array_api_compat.is_array_api_obj(value)
+
+
+def namespace(*arrays: Any) -> Any:
+    """The array namespace of the arrays; sequences and numbers count as NumPy.
+
+    Raises:
+        TypeError: the arrays are of two libraries.
+    """
+    known = [array for array in arrays if is_array(array)]
+    if not known:
+        return array_api_compat.array_namespace(np.empty(0))
+    try:
+        return array_api_compat.array_namespace(*known)
+    except TypeError:
+        names = sorted({type(array).__module__.partition(".")[0] for array in known})
+        raise TypeError(
+            f"expected all arrays of one library, got {' and '.join(names)}; convert one of them"
+        ) from None
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """The array as NumPy, copied from its device where it has to be."""
+    if array_api_compat.is_torch_array(array):
+        return array.detach().cpu().numpy()
+    if array_api_compat.is_cupy_array(array):
+        return array.get()
+    return np.asarray(array)
+
+
+def real_array(value: Any, name: str, *, like: Any = None) -> Any:
+    """The value as a real floating array in the namespace and on the device of `like`.
+
+    Integers become the default floating type; a floating type is kept.
+
+    Raises:
+        TypeError: the value is no array of real numbers.
+    """
+    if not is_array(value):
+        value = _from_sequence(value, name)
+        if like is not None and is_array(like):
+            xp = namespace(like)
+            value = xp.asarray(value, device=array_api_compat.device(like))
+    xp = namespace(value)
+    if xp.isdtype(value.dtype, "real floating"):
+        return value
+    if xp.isdtype(value.dtype, ("integral", "bool")):
+        return xp.astype(value, xp.asarray(0.0).dtype)
+    raise TypeError(f"expected {name} to be real numbers, got dtype {value.dtype}")
+
+
+def _from_sequence(value: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(
+            f"expected {name} to be a rectangular array, got rows of unequal length"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"expected {name} to be real numbers, got {type(value).__name__}")
+    return array

@@ -1,0 +1,114 @@
+"""The HTML page of a report: verdicts, reasons, evidence as rows, counterexamples as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+import jinja2
+import numpy as np
+
+from .findings import Finding, Report
+from .pictures import curve_picture, measures_picture
+from .report import atoms, label, number, summary, title, vector
+
+MEANING = {
+    "well-defined": "a function of the measure, not of the list of atoms",
+    "continuous": "close measures have close images",
+    "B1": "support-preserving: atoms move and merge, none splits",
+    "B2": "the regular part of the derivative is uniformly continuous",
+    "vlasov": "the flow solves the Vlasov equation of its field",
+}
+_ROWS_SHOWN = 24
+
+
+def render(report: Report, page: bool) -> str:
+    """The whole page, or its content alone."""
+    source = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["label"] = label
+    return environment.from_string(source).render(
+        page=page,
+        title=title(report),
+        report=report,
+        summary=summary(report),
+        meaning=MEANING,
+        findings=[_finding_view(name, finding) for name, finding in report.conditions.items()],
+        about=[(key, block(value)) for key, value in report.candidate.items() if value is not None],
+    )
+
+
+def _finding_view(name: str, finding: Finding) -> dict[str, object]:
+    found = finding.counterexample
+    return {
+        "name": name,
+        "verdict": finding.verdict,
+        "reason": finding.reason,
+        "evidence": block(finding.evidence) if finding.evidence else None,
+        "counterexample": found,
+        "picture": found and measures_picture(found.measures, found.id),
+        "tables": [_atom_table(measure) for measure in found.measures] if found else [],
+        "numbers": [(key, number(value)) for key, value in found.numbers.items()] if found else [],
+    }
+
+
+def _atom_table(measure) -> dict[str, object]:
+    points, weights = np.asarray(measure.points), np.asarray(measure.weights)
+    rows = [
+        (number(weight), vector(point))
+        for point, weight in list(zip(points, weights, strict=True))[:_ROWS_SHOWN]
+    ]
+    return {"atoms": atoms(len(weights)), "rows": rows, "more": len(weights) - len(rows)}
+
+
+def block(value: object) -> dict[str, object]:
+    """What the page shows for a piece of evidence: text, rows, a table, a proof tree or a curve."""
+    if _is_step(value):
+        return _step(value)
+    if isinstance(value, Mapping):
+        rows = [(label(key), block(item)) for key, item in value.items()]
+        return {"shape": "rows", "rows": rows}
+    if isinstance(value, np.ndarray):
+        return block(value.tolist())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return _sequence(value)
+    return {"shape": "text", "text": "none" if value is None else number(value)}
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, Mapping) and {"rule", "conclusion"} <= set(value)
+
+
+def _step(value) -> dict[str, object]:
+    step = {key: value.get(key) for key in ("rule", "conclusion", "source")}
+    premises = [block(item) for item in value.get("premises", ())]
+    return {"shape": "step", **step, "premises": premises}
+
+
+def _sequence(items: Sequence) -> dict[str, object]:
+    if _is_curve(items):
+        rows = [vector(np.array(pair)) for pair in items]
+        return {"shape": "curve", "picture": curve_picture(items), "rows": rows}
+    if items and all(isinstance(item, Mapping) and not _is_step(item) for item in items):
+        return _records(items)
+    if all(not isinstance(item, (Mapping, list, tuple)) for item in items):
+        shown = [number(item) for item in items[:_ROWS_SHOWN]]
+        more = [f"and {len(items) - len(shown)} more"] if len(items) > len(shown) else []
+        return {"shape": "text", "text": ", ".join(shown + more) or "none"}
+    return {"shape": "list", "items": [block(item) for item in items[:_ROWS_SHOWN]]}
+
+
+def _is_curve(items: Sequence) -> bool:
+    pairs = all(isinstance(item, (list, tuple)) and len(item) == 2 for item in items)
+    return len(items) >= 3 and pairs and all(isinstance(x, (int, float)) for p in items for x in p)
+
+
+def _records(items: Sequence[Mapping]) -> dict[str, object]:
+    columns = list(dict.fromkeys(key for item in items for key in item))
+    rows = [
+        [block(item[key]) if key in item else None for key in columns]
+        for item in items[:_ROWS_SHOWN]
+    ]
+    return {"shape": "table", "columns": [label(key) for key in columns], "rows": rows}

@@ -92,7 +92,8 @@ def wasserstein(mu: DiscreteMeasure, nu: DiscreteMeasure, p: float = 1) -> Trans
     value, upper, lower = (size * max(c, 0.0) ** (1 / p) for c in (cost, over, under))
     lower = min(lower * (1 - 4 * _EPS), value)
     upper = max(upper * (1 + 4 * _EPS), value)
-    potentials = (f * size**p, g * size**p)
+    with np.errstate(over="ignore", invalid="ignore"):
+        potentials = (f * np.power(size, p), g * np.power(size, p))
     return Transport(value, lower, upper, potentials, (len(a), len(b)), entries)
 
 

@@ -108,7 +108,7 @@ def test_no_map_of_measures_depends_on_how_a_measure_is_written(name):
 
 @pytest.mark.parametrize("name", rows("B1", "pass"))
 def test_support_preserving_maps_keep_subset_sums(name):
-    """With weights 2^{i-1} / (2^n - 1) the digits of the output masses are a partition of the atoms."""
+    """With weights 2^{i-1} / (2^n - 1) the digits of output masses partition the atoms."""
     candidate = built(name)
     points = candidate.domain.sample(np.random.default_rng(0), 6)
     result = image(candidate, points, 2.0 ** np.arange(6) / 63)

@@ -1,0 +1,484 @@
+"""Binders: integrals against a measure, Gibbs laws, push-forwards.
+
+A binder names its variable by its height (one more than the greatest height of a binder inside), so
+equal up to renaming is equal, in every process. `args` holds that `BoundPoint`; the body is read by
+`.at(point)`. Rebuilding is safe: a level that is free in the body is skipped, and a substitution
+that would bring the variable of a binder in opens that binder at a fresh point first.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from sympy import Add, Expr, Mul, S, Tuple
+
+from .substitution import Substitution
+from .terms import (
+    BoundPoint,
+    FreshPoint,
+    MatMul,
+    MatrixScaled,
+    MatrixSum,
+    MatrixTerm,
+    MatVec,
+    Measure,
+    MeasureTerm,
+    Outer,
+    Point,
+    ScalarTerm,
+    Scaled,
+    Term,
+    Transpose,
+    VectorSum,
+    VectorTerm,
+    Zero,
+    ZeroMatrix,
+    column_like,
+    free_symbols,
+    height,
+    in_order,
+    kind,
+    make,
+    row_like,
+    scalar,
+    vector,
+)
+
+RANK = {"scalar": 0, "vector": 1, "matrix": 2}
+
+
+def rank(term: Any) -> int:
+    """0 for a scalar, 1 for a vector, 2 for a matrix."""
+    return RANK[kind(term)]
+
+
+class Binder(Term):
+    """A head that binds a point in some of its args, its `parts`."""
+
+    variable: BoundPoint
+    measure: MeasureTerm
+    parts: tuple[Any, ...]
+
+    @cached_property
+    def free_symbols(self) -> frozenset:
+        inside = frozenset().union(*(free_symbols(p) for p in self.parts))
+        return (inside - {self.variable}) | free_symbols(self.measure)
+
+    @cached_property
+    def height(self) -> int:
+        return 1 + max(height(p) for p in self.parts)
+
+    def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
+        """The same head with other parts."""
+        raise NotImplementedError
+
+    def opened(self) -> tuple[BoundPoint, tuple]:
+        """The variable and the parts as they stand: to read, not to put elsewhere."""
+        return self.variable, self.parts
+
+    def parts_at(self, point: VectorTerm) -> tuple:
+        """The parts with the variable replaced by a vector term."""
+        go = Substitution({self.variable: vector(point)})
+        return tuple(go(p) for p in self.parts)
+
+    def at(self, point: VectorTerm) -> Any:
+        """The body with the variable replaced by a vector term."""
+        return self.parts_at(point)[0]
+
+    def substituted(self, go: Substitution) -> Any:
+        measure = go(self.measure)
+        if go.untouched(Tuple(*self.parts)):
+            variable, parts = self.variable, self.parts
+        else:
+            variable = FreshPoint() if self.variable in go.incoming else self.variable
+            opened = self.parts if variable is self.variable else self.parts_at(variable)
+            parts = tuple(_scoped(go, self.variable)(p) for p in opened)
+        if measure is self.measure and all(a is b for a, b in zip(parts, self.parts, strict=True)):
+            return self
+        return self.rebuilt(parts, variable, measure)
+
+
+def _scoped(go: Substitution, variable: BoundPoint) -> Substitution:
+    """The substitution inside the scope of a variable that it would replace outside."""
+    if variable not in go.rule:
+        return go
+    return Substitution({k: v for k, v in go.rule.items() if k is not variable})
+
+
+def _named(parts: tuple, variable: VectorTerm) -> tuple[tuple, BoundPoint]:
+    """The parts with the variable named by their height, skipping levels that are free in them."""
+    if not isinstance(variable, (Point, BoundPoint, FreshPoint)):
+        raise TypeError(f"a binder needs a Point as its variable, got {variable!r}")
+    taken = frozenset().union(*(free_symbols(p) for p in parts)) - {variable}
+    level = 1 + max(height(p) for p in parts)
+    while BoundPoint(level) in taken:
+        level += 1
+    name = BoundPoint(level)
+    if variable is name:
+        return parts, name
+    go = Substitution({variable: name})
+    return tuple(go(p) for p in parts), name
+
+
+def _measure(measure: Any) -> MeasureTerm:
+    if not isinstance(measure, MeasureTerm):
+        raise TypeError(f"expected a measure, got {measure!r}")
+    return measure
+
+
+# ---- constants leave a slot by linearity
+
+
+def pulled(slot: Any, variable: VectorTerm) -> tuple[str, Any, Any] | None:
+    """A constant that can leave a slot: (how, constant, what stays), or None.
+
+    How is "scale" c, "add" c, "left" M, "right" M, "outer" u (u v^T) or "outer'" v.
+    """
+    free = lambda t: variable not in free_symbols(t)  # noqa: E731
+    if isinstance(slot, (Scaled, MatrixScaled)):
+        constant, rest = _factored(slot.args[0], free)
+        return None if constant is S.One else ("scale", constant, slot.func(rest, slot.args[1]))
+    if isinstance(slot, Mul):
+        constant, rest = _factored(slot, free)
+        return None if constant is S.One else ("scale", constant, rest)
+    if isinstance(slot, (Add, VectorSum, MatrixSum)):
+        constant = [a for a in slot.args if free(a)]
+        rest = [a for a in slot.args if not free(a)]
+        return ("add", slot.func(*constant), slot.func(*rest)) if constant else None
+    if isinstance(slot, MatVec) and free(slot.args[0]):
+        return "left", *slot.args
+    if isinstance(slot, MatMul):
+        if free(slot.args[0]):
+            return "left", slot.args[0], MatMul(*slot.args[1:])
+        if free(slot.args[-1]):
+            return "right", slot.args[-1], MatMul(*slot.args[:-1])
+    if isinstance(slot, Outer):
+        u, v = slot.args
+        if free(u):
+            return "outer", u, v
+        if free(v):
+            return "outer'", v, u
+    return None
+
+
+def _factored(c: Any, free: Callable) -> tuple[Expr, Expr]:
+    factors = Mul.make_args(c)
+    return Mul(*(f for f in factors if free(f))), Mul(*(f for f in factors if not free(f)))
+
+
+def _restored(how: str, constant: Any, value: Any, axis: int = 0) -> Any:
+    """Put a pulled constant back outside; `axis` is the tensor axis of the slot in the value."""
+    if how == "scale":
+        return constant * value
+    if how == "left":
+        return constant @ value if axis == 0 else value @ Transpose(constant)
+    if how == "right":
+        return value @ constant
+    return Outer(constant, value) if how == "outer" else Outer(value, constant)
+
+
+def zero_like(*slots: Any) -> Any:
+    """The zero tensor of the slots together."""
+    shapes: list[VectorTerm] = []
+    for slot in slots:
+        if isinstance(slot, VectorTerm):
+            shapes.append(slot)
+        elif isinstance(slot, MatrixTerm):
+            shapes.extend((row_like(slot), column_like(slot)))
+    return (S.Zero, Zero, ZeroMatrix)[len(shapes)](*shapes) if shapes else S.Zero
+
+
+# ---- integrals
+
+
+class Integral(Binder):
+    """The integral of a scalar, vector or matrix term against a measure; args (body, y, mu)."""
+
+    def __new__(cls, body: Any, variable: VectorTerm, measure: MeasureTerm) -> Any:
+        measure = _measure(measure)
+        if not isinstance(body, (VectorTerm, MatrixTerm)):
+            body = scalar(body)
+        if isinstance(body, Zero):
+            return Zero(make(VectorIntegral, *_closed(body.args[0], variable, measure)))
+        if isinstance(body, ZeroMatrix):
+            return ZeroMatrix(*(make(VectorIntegral, *_closed(a, variable, measure))
+                                for a in body.args))
+        if variable not in free_symbols(body):
+            return body if body is S.Zero else mass(measure) * body
+        found = pulled(body, variable)
+        if found is not None:
+            how, constant, rest = found
+            value = Integral(rest, variable, measure)
+            if how == "add":
+                return mass(measure) * constant + value
+            return _restored(how, constant, value)
+        return make(_INTEGRALS[kind(body)], *_closed(body, variable, measure))
+
+    @property
+    def variable(self) -> BoundPoint:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def measure(self) -> MeasureTerm:
+        return self.args[2]  # type: ignore[return-value]
+
+    @property
+    def parts(self) -> tuple:
+        return self.args[:1]
+
+    def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
+        return Integral(parts[0], variable, measure)
+
+
+def _closed(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple:
+    (body,), variable = _named((body,), variable)
+    return body, variable, measure
+
+
+class ScalarIntegral(Integral, ScalarTerm):
+    """An integral with a scalar value."""
+
+
+class VectorIntegral(Integral, VectorTerm):
+    """An integral with a vector value."""
+
+
+class MatrixIntegral(Integral, MatrixTerm):
+    """An integral with a matrix value."""
+
+    def transposed(self) -> MatrixTerm:
+        y = FreshPoint()
+        return Integral(Transpose(self.at(y)), y, self.measure)
+
+
+_INTEGRALS = {"scalar": ScalarIntegral, "vector": VectorIntegral, "matrix": MatrixIntegral}
+
+
+def mass(measure: MeasureTerm) -> Expr:
+    """The mass of a measure; one where the measure is declared a probability."""
+    if measure.probability:
+        return S.One
+    return make(ScalarIntegral, S.One, BoundPoint(1), measure.base)
+
+
+# ---- Gibbs laws p(dy) = exp(s(y)) mu(dy) / Z
+
+
+class LogPartition(Binder, ScalarTerm):
+    """`log Z`, the logarithm of the integral of `exp(s(y))` against mu; args (y, mu, s)."""
+
+    def __new__(cls, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
+        constant, energy = _energy(scalar(energy), variable)
+        if measure.probability and energy is S.Zero:
+            return constant
+        (energy,), variable = _named((energy,), variable)
+        return constant + make(cls, variable, _measure(measure), energy)
+
+    @property
+    def variable(self) -> BoundPoint:
+        return self.args[0]  # type: ignore[return-value]
+
+    @property
+    def measure(self) -> MeasureTerm:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def parts(self) -> tuple:
+        return self.args[2:]
+
+    def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
+        return LogPartition(variable, measure, parts[0])
+
+
+def _energy(energy: Expr, variable: VectorTerm) -> tuple[Expr, Expr]:
+    """The energy as a constant, which cancels in a Gibbs law, and the rest."""
+    summands = Add.make_args(energy)
+    constant = Add(*(a for a in summands if variable not in free_symbols(a)))
+    return constant, Add(*(a for a in summands if variable in free_symbols(a)))
+
+
+class Cumulant(Binder):
+    """The joint cumulant of the slots under a Gibbs law; args ((h1, ..., hk), y, mu, s).
+
+    `p(dy) = exp(s(y)) mu(dy) / Z`. Order one is the expectation, order two the covariance, order three
+    the third central moment, as a tensor over the vector and matrix slots in their order. The
+    ranks of the slots sum to at most two. Scalar slots come last, in the order of their structure.
+    """
+
+    def __new__(cls, slots: Any, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
+        measure = _measure(measure)
+        energy = _energy(scalar(energy), variable)[1]
+        slots = [h if isinstance(h, (VectorTerm, MatrixTerm)) else scalar(h) for h in slots]
+        slots.sort(key=lambda h: rank(h) == 0)
+        if not slots:
+            raise ValueError("a cumulant needs at least one slot, got none")
+        if sum(map(rank, slots)) > 2:
+            raise ValueError("the slots of a cumulant have ranks that sum to at most two")
+        if len(slots) == 1 and variable not in free_symbols(slots[0]):
+            return slots[0]
+        if any(variable not in free_symbols(h) or isinstance(h, (Zero, ZeroMatrix)) for h in slots):
+            return zero_like(*(_outside(h, variable, measure) for h in slots))
+        for i, slot in enumerate(slots):
+            found = pulled(slot, variable)
+            if found is not None:
+                return _cumulant_pulled(slots, i, found, (variable, measure, energy))
+        parts, variable = _named((*slots, energy), variable)
+        tensors = [h for h in parts[:-1] if rank(h)]
+        scalars = in_order(h for h in parts[:-1] if not rank(h))
+        result = _CUMULANTS[sum(map(rank, tensors))]
+        return make(result, Tuple(*tensors, *scalars), variable, measure, parts[-1])
+
+    @property
+    def slots(self) -> tuple:
+        return self.args[0].args
+
+    @property
+    def variable(self) -> BoundPoint:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def measure(self) -> MeasureTerm:
+        return self.args[2]  # type: ignore[return-value]
+
+    @property
+    def energy(self) -> Expr:
+        return self.args[3]  # type: ignore[return-value]
+
+    @property
+    def parts(self) -> tuple:
+        return (*self.slots, self.energy)
+
+    def at(self, point: VectorTerm) -> tuple[tuple, Expr]:
+        """The slots and the energy with the variable replaced by a vector term."""
+        *slots, energy = self.parts_at(point)
+        return tuple(slots), energy
+
+    def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
+        return Cumulant(parts[:-1], variable, measure, parts[-1])
+
+
+def _outside(slot: Any, variable: VectorTerm, measure: MeasureTerm) -> Any:
+    """A term with the shape of the slot in which the variable is not free."""
+    if isinstance(slot, (Zero, ZeroMatrix)) or not rank(slot):
+        return Integral(slot, variable, measure)
+    return make(_INTEGRALS[kind(slot)], *_closed(slot, variable, measure))
+
+
+def _cumulant_pulled(slots: list, i: int, found: tuple, law: tuple) -> Any:
+    how, constant, rest = found
+    value = Cumulant([*slots[:i], rest, *slots[i + 1 :]], *law)
+    if how == "add":
+        return constant + value if len(slots) == 1 else value
+    return _restored(how, constant, value, axis=sum(map(rank, slots[:i])))
+
+
+class ScalarCumulant(Cumulant, ScalarTerm):
+    """A cumulant of scalar slots."""
+
+
+class VectorCumulant(Cumulant, VectorTerm):
+    """A cumulant with one vector slot."""
+
+
+class MatrixCumulant(Cumulant, MatrixTerm):
+    """A cumulant with two vector slots, rows and columns, or with one matrix slot."""
+
+    def transposed(self) -> MatrixTerm:
+        y = FreshPoint()
+        slots, energy = self.at(y)
+        tensors = [h for h in slots if rank(h)]
+        swapped = tensors[::-1] if len(tensors) == 2 else [Transpose(tensors[0])]
+        return Cumulant([*swapped, *slots[len(tensors) :]], y, self.measure, energy)
+
+
+_CUMULANTS = (ScalarCumulant, VectorCumulant, MatrixCumulant)
+
+
+# ---- push-forwards
+
+
+class Pushforward(Binder, MeasureTerm):
+    """The image `T#mu` of a measure under a map `y -> T(y)`; args (mu, y, T(y))."""
+
+    def __new__(cls, measure: MeasureTerm, variable: VectorTerm, image: VectorTerm) -> Any:
+        if vector(image) is variable:
+            return _measure(measure)
+        (image,), variable = _named((image,), variable)
+        return make(cls, _measure(measure), variable, image)
+
+    @property
+    def measure(self) -> MeasureTerm:
+        return self.args[0]  # type: ignore[return-value]
+
+    @property
+    def variable(self) -> BoundPoint:
+        return self.args[1]  # type: ignore[return-value]
+
+    @property
+    def parts(self) -> tuple:
+        return self.args[2:]
+
+    @property
+    def probability(self) -> bool:
+        return self.measure.probability
+
+    @property
+    def base(self) -> Measure:
+        return self.measure.base
+
+    def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
+        return Pushforward(measure, variable, parts[0])
+
+    def image_of(self, point: VectorTerm) -> VectorTerm:
+        """Where a point of the base measure goes, through all push-forwards."""
+        inner = self.measure
+        return self.at(inner.image_of(point) if isinstance(inner, Pushforward) else point)
+
+
+# ---- what users call
+
+
+def integral(h: Any, y: VectorTerm, mu: MeasureTerm) -> Any:
+    """The integral of `h(y)` against mu: a scalar, a vector or a matrix like `h`.
+
+    >>> from .terms import Matrix
+    >>> y, mu = Point("y"), Measure("mu")
+    >>> integral(Matrix("V") @ y, y, mu)
+    V int y mu(dy)
+    """
+    return Integral(h, y, mu)
+
+
+def gibbs(h: Any, y: VectorTerm, mu: MeasureTerm, *, energy: Any) -> Any:
+    """The Gibbs expectation `E_p[h]` with `p(dy) = exp(energy(y)) mu(dy) / Z`.
+
+    >>> from .terms import dot
+    >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+    >>> gibbs(x + 2 * y, y, mu, energy=dot(x, y))
+    x + 2 E_p[y]  where p(dy) = exp(<x, y>) mu(dy) / Z_p
+    """
+    return Cumulant((h,), y, mu, energy)
+
+
+def expectation(h: Any, y: VectorTerm, mu: MeasureTerm, *, energy: Any = 0) -> Any:
+    """The mean of `h(y)` under mu divided by its mass, or under a Gibbs law of mu.
+
+    >>> y, mu = Point("y"), Measure("mu")
+    >>> expectation(y, y, mu)
+    E_p[y]  where p(dy) = mu(dy) / Z_p
+    """
+    return Cumulant((h,), y, mu, energy)
+
+
+def covariance(g: Any, h: Any, y: VectorTerm, mu: MeasureTerm, *, energy: Any = 0) -> Any:
+    """The covariance of `g(y)` and `h(y)` under mu divided by its mass, or under a Gibbs law.
+
+    Two vectors give the matrix `E[(g - E g)(h - E h)^T]`, a vector and a scalar a vector.
+
+    >>> y, mu = Point("y"), Measure("mu")
+    >>> covariance(y, y, y, mu)
+    Cov_p(y)  where p(dy) = mu(dy) / Z_p
+    """
+    return Cumulant((g, h), y, mu, energy)
+
+

@@ -1,0 +1,164 @@
+"""From the text `file.py:name`, `package.module:name` or a catalogue name to the object it names.
+
+Every failure is a ValueError of one sentence that names the target: it is shown to the person who
+typed it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ..numeric import AbstractDomain
+from .candidates import KINDS, Candidate, on_domain
+
+FORMS = "file.py:name, package.module:name or a name in the catalogue"
+
+
+def resolve(target: str) -> Any:
+    """The object that `target` names; a row of the catalogue is built.
+
+    The file or module is imported, with its folder (or the current one) first on the path, as
+    `python file.py` does.
+
+    Raises:
+        ValueError: there is no such file, module, name or row, or the import fails; one sentence.
+
+    >>> resolve("softmax-attention").name
+    'softmax-attention'
+    """
+    place, colon, name = target.rpartition(":")
+    if not colon:
+        return _from_catalogue(target)
+    if not place or not name:
+        raise ValueError(f"expected {FORMS}. Got {target!r}.")
+    module = _from_file(Path(place)) if _is_path(place) else _from_module(place)
+    return _attribute(module, place, name)
+
+
+def candidate(target: str, domain: AbstractDomain | None = None) -> Candidate:
+    """The candidate that `target` names, on `domain` or on its own; ValueError if it is none."""
+    return as_candidate(resolve(target), target, domain)
+
+
+def as_candidate(found: Any, target: str, domain: AbstractDomain | None = None) -> Candidate:
+    """`found`, which `target` names, as a candidate; ValueError says how to make it one."""
+    if isinstance(found, KINDS):
+        return on_domain(found, domain)
+    if hasattr(found, "bind"):
+        raise ValueError(
+            f"{target} is a {type(found).__name__} with unbound parameters; bind them in the file, "
+            "as in `bound = pf.Symbolic(G.bind(A=a), pf.Ball(2))`, and verify `bound`."
+        )
+    if callable(found) and hasattr(found, "parameters"):
+        if domain is None:
+            raise ValueError(f"{target} has no domain; pass one, as in --domain ball:2:1.0.")
+        return on_domain(found, domain)
+    what = f"the class {found.__name__}" if isinstance(found, type) else type(found).__name__
+    wrap = "; wrap it in the file, as in `pf.InContextMap(f, pf.Ball(2))`" * callable(found)
+    raise ValueError(f"{target} is no candidate map but {_article(what)}{wrap}.")
+
+
+def anchored(target: str) -> str:
+    """The target with an absolute path, so that it can be found from another folder."""
+    place, colon, name = target.rpartition(":")
+    return f"{Path(place).resolve()}:{name}" if colon and _is_path(place) else target
+
+
+def _article(what: str) -> str:
+    return what if what.startswith("the ") else f"{'an' if what[0] in 'aeiouAEIOU' else 'a'} {what}"
+
+
+def _is_path(place: str) -> bool:
+    return place.endswith(".py") or os.sep in place
+
+
+def _from_catalogue(name: str) -> Any:
+    from .catalogue import CATALOGUE
+
+    if name in CATALOGUE:
+        return CATALOGUE[name].build()
+    if _is_path(name):
+        raise ValueError(f"expected the name of a map in the file, as in {name}:attention.")
+    raise ValueError(
+        f"no map {name!r} in the catalogue{_nearest(name, CATALOGUE)}; expected {FORMS}."
+    )
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise ValueError(f"{path} {what}; expected {FORMS}.")
+    path = path.resolve()
+    # A name of its own: a file called random.py must not replace the module that others import.
+    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
+    spec = importlib.util.spec_from_file_location(f"_target_{path.stem}_{digest}", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file; expected {FORMS}.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    _search_first(str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's code runs here, and may do anything
+        del sys.modules[spec.name]
+        raise ValueError(_failed(path.name, error)) from error
+    return module
+
+
+def _from_module(name: str) -> ModuleType:
+    _search_first(os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise ValueError(f"no module named {error.name!r}; expected {FORMS}.") from error
+        raise ValueError(_failed(name, error)) from error
+    except (Exception, SystemExit) as error:  # the user's code runs here too
+        raise ValueError(_failed(name, error)) from error
+
+
+def _search_first(folder: str) -> None:
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+
+
+def _failed(place: str, error: BaseException) -> str:
+    message = " ".join(str(error).split())
+    message = message if len(message) <= 160 else message[:157] + "..."
+    if isinstance(error, SyntaxError) and os.path.basename(error.filename or "") == place:
+        return f"{place} does not parse: {error.msg} (line {error.lineno})."
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if os.path.basename(frame.filename) == place]
+    where = f" (line {lines[0]})" if lines else ""
+    kind = type(error).__name__
+    return f"{place} raised {kind} at import{where}" + (f": {message}" if message else ".")
+
+
+def _attribute(module: ModuleType, place: str, name: str) -> Any:
+    found: Any = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            names = [key for key in vars(module) if not key.startswith("_")]
+            hint = _nearest(name, names) or _maps_among(module)
+            raise ValueError(f"{place} defines no {name!r}{hint}.")
+        found = getattr(found, part)
+    return found
+
+
+def _maps_among(module: ModuleType) -> str:
+    maps = [key for key, value in vars(module).items() if isinstance(value, KINDS)][:6]
+    return f"; its candidates are {', '.join(maps)}" if maps else ""
+
+
+def _nearest(name: str, names) -> str:
+    close = get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}" if close else ""

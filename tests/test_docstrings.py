@@ -1,0 +1,51 @@
+"""Every doctest runs under the real name of its module; every public name shows an example."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import pushforward
+
+PARTS = ("symbolic", "numeric", "verify", "proofs_checks")
+
+
+def module_names():
+    found = pkgutil.walk_packages(pushforward.__path__, "pushforward.")
+    # __main__ runs the command line when it is imported.
+    return ["pushforward", *(m.name for m in found if not m.name.endswith("__main__"))]
+
+
+def public_names():
+    for part in PARTS:
+        module = importlib.import_module(f"pushforward.{part}")
+        for name, value in vars(module).items():
+            ours = str(getattr(value, "__module__", "")).startswith("pushforward.")
+            if not name.startswith("_") and ours and callable(value):
+                yield pytest.param(value, id=f"{part}.{name}")
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_doctests(name):
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    report = []
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
+        runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_modules_have_docstrings_or_are_a_table_of_contents(name):
+    module = importlib.import_module(name)
+    assert module.__doc__ or inspect.getfile(module).endswith("__init__.py")
+
+
+@pytest.mark.parametrize("value", public_names())
+def test_public_names_show_an_example(value):
+    text = inspect.getdoc(value) or ""
+    members = (inspect.getdoc(member) or "" for member in vars(value).values() if member)
+    in_members = isinstance(value, type) and any(">>>" in member for member in members)
+    assert text and (">>>" in text or in_members)

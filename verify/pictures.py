@@ -112,6 +112,6 @@ def _svg(figure: Figure) -> str:
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].rstrip()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :].rstrip(), flags=re.S)
     # Several pictures share one page: drop the ids of groups, which nothing refers to.
     return re.sub(r'<g id="[^"]*"', "<g", svg)

@@ -1,6 +1,7 @@
 """The named maps are what they say: invariances, closed forms, and a witness for every defect."""
 
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -65,6 +66,15 @@ def test_every_row_of_the_table_is_there():
     assert numbers == {1, 2, 3, 4, 5, 6, 7, 10, 11, 12, 14, 16, 19, 20, 22, 23, 24, 25, 27} | {
         32, 33, 34, 39, 41, 42, 43, 44, 45, 46
     }  # fmt: skip
+
+
+def test_the_page_of_mathematics_holds_the_table():
+    page = Path(__file__).parents[1].joinpath("docs", "mathematics.md").read_text(encoding="utf-8")
+    signs = {"pass": "✓", "refuted": "✗", "not-applicable": "–"}
+    for row in CATALOGUE.values():
+        verdicts = " ".join(signs[verdict] for verdict in row.expected.values())
+        reason = row.reason.replace("|", "\\|")
+        assert f"| {row.number or ''} | `{row.name}` | {verdicts} | {reason} |" in page
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -13,6 +13,7 @@ is the model as it is used, with a position for each place in the list: no map o
 two words swapped have other images.
 """
 
+# ruff: noqa: T201
 import json
 from functools import partial
 from importlib.util import find_spec
@@ -53,9 +54,9 @@ def read_safetensors(path):
     data = np.memmap(path, np.uint8, mode="r", offset=8 + length)
     kinds = {"F32": "<f4", "F16": "<f2"}
     return {
-        name: data[slice(*entry["data_offsets"])].view(kinds[entry["dtype"]]).reshape(entry["shape"])
+        name: data[slice(*entry["data_offsets"])].view(kinds[kind]).reshape(entry["shape"])
         for name, entry in header.items()
-        if entry.get("dtype") in kinds
+        if (kind := entry.get("dtype")) in kinds
     }
 
 

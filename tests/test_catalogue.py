@@ -346,3 +346,49 @@ def test_flow_as_in_context_map_agrees_with_the_particles():
     points, weights = dyadic_measure(built("transformer-flow").domain, 1)
     got = built("transformer-flow").fn(points, weights, points.copy())
     np.testing.assert_allclose(got, built("attention-flow").fn(points, weights, 1.0, 4), atol=1e-14)
+
+
+def random_measure(rng):
+    n = int(rng.integers(1, 30))
+    if rng.random() < 0.5:
+        return rng.uniform(-3, 3, (n, 1)), rng.dirichlet(np.ones(n))
+    return ((np.arange(n) + rng.uniform(0, 1)) / n)[:, None], np.full(n, 1 / n)
+
+
+def test_e_tri_is_hoelder_continuous():
+    """W1(f(mu), f(nu)) <= 4 W1(mu, nu)^{1/4} where the distance is at most 1."""
+    candidate, rng = built("e-tri"), np.random.default_rng(0)
+    checked = 0
+    for _ in range(200):
+        (points, weights), (others, shares) = random_measure(rng), random_measure(rng)
+        if rng.random() < 0.5:
+            others = np.clip(
+                points + rng.normal(size=points.shape) * 10 ** rng.uniform(-6, 0), -3, 3
+            )
+            shares = weights
+        apart = distance(pf.DiscreteMeasure(points, weights), pf.DiscreteMeasure(others, shares))
+        images = image(candidate, points, weights), image(candidate, others, shares)
+        if 0 < apart <= 1:
+            assert distance(*images) <= 4 * apart**0.25
+            checked += 1
+    assert checked > 80
+
+
+@pytest.mark.parametrize(
+    "name, floored, bound",
+    [("e-tri", "e-tri-floored", 3 * 0.02), ("e-log", "e-log-floored", 1e-2 / np.e)],
+)
+def test_counterexamples_are_limits_of_their_floored_versions(name, floored, bound):
+    exact, near, rng = built(name), built(floored), np.random.default_rng(1)
+    differ = 0
+    for _ in range(200):
+        points, weights = random_measure(rng)
+        if name == "e-log":
+            points = points / 3 * 10 ** rng.uniform(-5, 0)
+        else:
+            n = 10 ** int(rng.integers(3, 5))
+            points, weights = ((np.arange(n) + rng.uniform()) / n)[:, None], np.full(n, 1 / n)
+        defect = distance(image(exact, points, weights), image(near, points, weights))
+        assert defect <= bound
+        differ += defect > 0
+    assert differ > 20

@@ -36,9 +36,9 @@ def resolve(target: str) -> Any:
     'softmax-attention'
     """
     place, colon, name = target.rpartition(":")
-    if not colon:
+    if target and not colon:
         return _from_catalogue(target)
-    if not place or not name:
+    if not place.strip(".") or not name:
         raise ValueError(f"expected {FORMS}. Got {target!r}.")
     module = _from_file(Path(place)) if _is_path(place) else _from_module(place)
     return _attribute(module, place, name)
@@ -88,9 +88,8 @@ def _from_catalogue(name: str) -> Any:
         return CATALOGUE[name].build()
     if _is_path(name):
         raise ValueError(f"expected the name of a map in the file, as in {name}:attention.")
-    raise ValueError(
-        f"no map {name!r} in the catalogue{_nearest(name, CATALOGUE)}; expected {FORMS}."
-    )
+    hint = _nearest(name, CATALOGUE) or f"; expected {FORMS}"
+    raise ValueError(f"no map {name!r} in the catalogue{hint}.")
 
 
 def _from_file(path: Path) -> ModuleType:
@@ -140,7 +139,8 @@ def _failed(place: str, error: BaseException) -> str:
     lines = [frame.lineno for frame in frames if os.path.basename(frame.filename) == place]
     where = f" (line {lines[0]})" if lines else ""
     kind = type(error).__name__
-    return f"{place} raised {kind} at import{where}" + (f": {message}" if message else ".")
+    said = f": {message.rstrip('.')}" if message else ""
+    return f"{place} raised {kind} at import{where}{said}."
 
 
 def _attribute(module: ModuleType, place: str, name: str) -> Any:

@@ -1,5 +1,7 @@
 if "." not in __name__:
-    raise ImportError("import pushforward.symbolic, not symbolic: install the package first (pip install .)")
+    raise ImportError(
+        "import pushforward.symbolic, not symbolic: install the package first (pip install .)"
+    )
 
 from .binders import (
     Binder as Binder,
@@ -12,6 +14,19 @@ from .binders import (
     gibbs as gibbs,
     integral as integral,
     mass as mass,
+)
+from .gateaux import (
+    Along as Along,
+    MassAt as MassAt,
+    NotDerivable as NotDerivable,
+    gateaux as gateaux,
+    register as register,
+)
+from .linear import gradient_in as gradient_in, jacobian_in as jacobian_in
+from .maps import (
+    DerivedTerm as DerivedTerm,
+    SymbolicMap as SymbolicMap,
+    VelocityField as VelocityField,
 )
 from .substitution import substitute as substitute
 from .terms import (

@@ -60,7 +60,7 @@ class Binder(Term):
     parts: tuple[Any, ...]
 
     @cached_property
-    def free_symbols(self) -> frozenset:
+    def free(self) -> frozenset:
         inside = frozenset().union(*(free_symbols(p) for p in self.parts))
         return (inside - {self.variable}) | free_symbols(self.measure)
 
@@ -201,8 +201,9 @@ class Integral(Binder):
         if isinstance(body, Zero):
             return Zero(make(VectorIntegral, *_closed(body.args[0], variable, measure)))
         if isinstance(body, ZeroMatrix):
-            return ZeroMatrix(*(make(VectorIntegral, *_closed(a, variable, measure))
-                                for a in body.args))
+            return ZeroMatrix(
+                *(make(VectorIntegral, *_closed(a, variable, measure)) for a in body.args)
+            )
         if variable not in free_symbols(body):
             return body if body is S.Zero else mass(measure) * body
         found = pulled(body, variable)
@@ -480,5 +481,3 @@ def covariance(g: Any, h: Any, y: VectorTerm, mu: MeasureTerm, *, energy: Any = 
     Cov_p(y)  where p(dy) = mu(dy) / Z_p
     """
     return Cumulant((g, h), y, mu, energy)
-
-

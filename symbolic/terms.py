@@ -35,8 +35,13 @@ class Term:
     args: tuple[Basic, ...]
 
     @cached_property
-    def free_symbols(self) -> frozenset:
+    def free(self) -> frozenset:
+        """Points, parameters and measures that occur in this term and are not bound in it."""
         return frozenset().union(*(free_symbols(a) for a in self.args))
+
+    @property
+    def free_symbols(self) -> set:  # SymPy's `diff` insists on a set
+        return set(self.free)
 
     @cached_property
     def height(self) -> int:
@@ -75,7 +80,7 @@ class Term:
 def free_symbols(term: Basic) -> frozenset:
     """Points, parameters and measures that occur in a term and are not bound in it."""
     if isinstance(term, Term):
-        return term.free_symbols
+        return term.free
     if isinstance(term, Symbol):
         return frozenset() if term is SLOT else frozenset((term,))
     if not term.args:
@@ -243,7 +248,7 @@ class _Atom:
         return self.args[0].name  # type: ignore[attr-defined]
 
     @cached_property
-    def free_symbols(self) -> frozenset:
+    def free(self) -> frozenset:
         return frozenset((self,))
 
 
@@ -266,7 +271,7 @@ class BoundPoint(VectorTerm):
         return make(cls, sympify(level))
 
     @cached_property
-    def free_symbols(self) -> frozenset:
+    def free(self) -> frozenset:
         return frozenset((self,))
 
 
@@ -281,7 +286,7 @@ class FreshPoint(VectorTerm):
         return make(cls, sympify(number))
 
     @cached_property
-    def free_symbols(self) -> frozenset:
+    def free(self) -> frozenset:
         return frozenset((self,))
 
 
@@ -336,7 +341,7 @@ class Measure(MeasureTerm):
         return self
 
     @cached_property
-    def free_symbols(self) -> frozenset:
+    def free(self) -> frozenset:
         return frozenset((self,))
 
 
@@ -682,8 +687,10 @@ class MatMul(MatrixTerm):
         if len(flat) > 1:
             for i, f in enumerate(flat):
                 if isinstance(f, Outer):  # A (u v^T) B = (A u) (B^T v)^T
-                    return coefficient * Outer(_apply(flat[:i], f.args[0]), _apply(
-                        [Transpose(b) for b in reversed(flat[i + 1 :])], f.args[1]))
+                    return coefficient * Outer(
+                        _apply(flat[:i], f.args[0]),
+                        _apply([Transpose(b) for b in reversed(flat[i + 1 :])], f.args[1]),
+                    )
         return coefficient * (flat[0] if len(flat) == 1 else make(cls, *flat))
 
 

@@ -1,0 +1,469 @@
+"""The Gateaux derivative of a term in a direction: one pass, one rule a head.
+
+A direction is a change of a point or of a parameter (`Along`) or a unit mass added to a measure
+(`MassAt`). Every rule is exact. A head without a rule raises `NotDerivable`, which names it;
+`register` adds one.
+
+The rule of a Gibbs law closes the family of cumulants under differentiation (docs/mathematics.md):
+
+    d k(h1, ..., hn)   = sum_i k(.., dh_i, ..) + k(h1, ..., hn, ds)              of slots and energy
+    d k(h1, ..., hn)   = rho sum over partitions of {1..n} of the product of c_B     of delta_z
+    d log Z            = E_p[ds]  and  rho,           rho = exp(s(z) - log Z),
+    c_{i} = h_i(z) - E_p[h_i],   c_B = -k(h_B) for blocks B of two and more.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any
+
+from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, S, Subs, Symbol, exp
+
+from .binders import Cumulant, Integral, LogPartition, Pushforward, rank, zero_like
+from .substitution import at_slot, substitute
+from .terms import (
+    SLOT,
+    Basis,
+    Block,
+    BoundPoint,
+    Component,
+    Diagonal,
+    Dimension,
+    Dot,
+    Elementwise,
+    FreshPoint,
+    Identity,
+    MatMul,
+    MatrixScaled,
+    MatrixSum,
+    MatrixTerm,
+    MatVec,
+    Measure,
+    MeasureTerm,
+    Ones,
+    Outer,
+    Parameter,
+    Point,
+    Rows,
+    RowStack,
+    Scaled,
+    Stack,
+    Term,
+    Trace,
+    Transpose,
+    VectorSum,
+    VectorTerm,
+    Zero,
+    ZeroMatrix,
+    column_like,
+    free_symbols,
+    is_zero,
+    kind,
+    row_like,
+)
+
+
+class NotDerivable(ValueError):
+    """A head has no rule for its derivative, or the derivative is no function; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Along:
+    """A point or a parameter moves along an increment of its kind."""
+
+    variable: Any
+    increment: Any
+
+    def __post_init__(self) -> None:
+        if kind(self.variable) != kind(self.increment):
+            raise TypeError(
+                f"the {kind(self.variable)} {self.variable} moves along a {kind(self.variable)}, "
+                f"got the {kind(self.increment)} {self.increment}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class MassAt:
+    """A unit mass is added to a measure at a point: the direction `delta_z` on positive measures."""
+
+    variable: Measure
+    point: VectorTerm
+
+
+Direction = Along | MassAt
+
+
+def gateaux(term: Any, direction: Direction) -> Any:
+    """The derivative of a term in a direction, a term of the same kind.
+
+    Args:
+        term: a scalar, vector or matrix term.
+        direction: `Along(x, u)`, the change of x by u, or `MassAt(mu, z)`, a unit mass added at z.
+
+    Returns:
+        The derivative, exact. It holds almost everywhere where `Piecewise`, `Max` or `Abs` occur.
+
+    Raises:
+        NotDerivable: a head has no rule.
+
+    >>> from .terms import Matrix, dot
+    >>> x, u, A = Point("x"), Point("u"), Matrix("A")
+    >>> gateaux(dot(x, A @ x), Along(x, u))
+    <u, A x> + <x, A u>
+    """
+    return Gateaux(direction)(term)
+
+
+class Gateaux:
+    """One derivative, with the memory of the terms already seen."""
+
+    def __init__(self, direction: Direction):
+        self.direction = direction
+        self.memory: dict[Basic, Any] = {}
+
+    def __call__(self, term: Any) -> Any:
+        if self.direction.variable not in free_symbols(term):
+            return zero_of(term)
+        if term not in self.memory:
+            self.memory[term] = rule(term, self)
+        return self.memory[term]
+
+    def changes(self, term: Any) -> bool:
+        """Whether the direction's variable is free in a term."""
+        return self.direction.variable in free_symbols(term)
+
+
+def zero_of(term: Any) -> Any:
+    """The zero of the same kind and shape."""
+    if isinstance(term, VectorTerm):
+        return Zero(term)
+    if isinstance(term, MatrixTerm):
+        return ZeroMatrix(row_like(term), column_like(term))
+    return S.Zero
+
+
+@singledispatch
+def rule(term: Any, go: Gateaux) -> Any:
+    """The derivative of one head; `go` differentiates what is inside."""
+    raise NotDerivable(
+        f"no rule for the derivative of {type(term).__name__} in {term}; "
+        f"add one with register({type(term).__name__})"
+    )
+
+
+register = rule.register
+
+
+# ---- scalars: SymPy's own heads by the one chain rule
+
+
+@rule.register
+def _(term: Expr, go: Gateaux) -> Expr:
+    """f(l_1, ..., l_k) with leaves l_i of ours: the sum of the partial derivatives times dl_i."""
+    leaves = {leaf: _stand_in(leaf) for leaf in _leaves(term)}
+    plain = _swapped(term, leaves)
+    back = {dummy: leaf for leaf, dummy in leaves.items()}
+    changing = {leaf: dummy for leaf, dummy in leaves.items() if go.changes(leaf)}
+    return Add(
+        *(_swapped(_partial(plain, d, term), back) * go(leaf) for leaf, d in changing.items())
+    )
+
+
+@rule.register
+def _(term: Add, go: Gateaux) -> Expr:
+    return Add(*(go(a) for a in term.args))
+
+
+@rule.register
+def _(term: Symbol, go: Gateaux) -> Any:
+    return go.direction.increment  # type: ignore[union-attr]
+
+
+def _leaves(term: Basic) -> Iterator[Any]:
+    if isinstance(term, (Term, Symbol)):
+        yield term
+    else:
+        for a in term.args:
+            yield from _leaves(a)
+
+
+def _swapped(term: Any, table: dict) -> Any:
+    """Replace leaves, without descending into our own heads."""
+    if term in table:
+        return table[term]
+    if isinstance(term, Term) or not term.args:
+        return term
+    args = [_swapped(a, table) for a in term.args]
+    return term if all(a is b for a, b in zip(args, term.args, strict=True)) else term.func(*args)
+
+
+def _stand_in(leaf: Expr) -> Dummy:
+    """A real symbol that knows of the leaf's sign."""
+    if leaf.is_positive:
+        return Dummy(positive=True)
+    return Dummy(nonnegative=True) if leaf.is_nonnegative else Dummy(real=True)
+
+
+def _partial(plain: Expr, symbol: Dummy, term: Expr) -> Expr:
+    result = plain.diff(symbol)
+    if result.has(Derivative, Subs, DiracDelta):
+        head = _culprit(plain, symbol)
+        raise NotDerivable(f"no function is the derivative of {head} in {term}")
+    return result
+
+
+def _culprit(plain: Expr, symbol: Dummy) -> str:
+    for part in sorted(plain.atoms(Expr) | set(_inner(plain)), key=lambda e: e.count_ops()):
+        if part.has(symbol) and part.diff(symbol).has(Derivative, Subs, DiracDelta):
+            return type(part).__name__
+    return type(plain).__name__
+
+
+def _inner(term: Expr) -> Iterator[Expr]:
+    if isinstance(term, Expr):
+        yield term
+    for a in term.args:
+        yield from _inner(a)  # type: ignore[arg-type]
+
+
+@rule.register
+def _(term: Dot, go: Gateaux) -> Expr:
+    u, v = term.args
+    return Dot(go(u), v) + Dot(u, go(v))
+
+
+@rule.register
+def _(term: Component, go: Gateaux) -> Expr:
+    return Component(go(term.args[0]), term.args[1])
+
+
+@rule.register
+def _(term: Trace, go: Gateaux) -> Expr:
+    return Trace(go(term.args[0]))
+
+
+# ---- vectors and matrices
+
+
+@rule.register(Point)
+@rule.register(BoundPoint)
+@rule.register(FreshPoint)
+@rule.register(Parameter)
+def _(term: Any, go: Gateaux) -> Any:
+    return go.direction.increment  # type: ignore[union-attr]
+
+
+@rule.register(Zero)
+@rule.register(Ones)
+@rule.register(Basis)
+@rule.register(Identity)
+@rule.register(ZeroMatrix)
+@rule.register(Dimension)
+def _(term: Any, go: Gateaux) -> Any:
+    return zero_of(term)
+
+
+@rule.register(VectorSum)
+@rule.register(MatrixSum)
+@rule.register(RowStack)
+@rule.register(Stack)
+@rule.register(Transpose)
+@rule.register(Diagonal)
+def _(term: Any, go: Gateaux) -> Any:
+    return term.func(*(go(a) for a in term.args))
+
+
+@rule.register(Scaled)
+@rule.register(MatrixScaled)
+@rule.register(MatVec)
+def _(term: Any, go: Gateaux) -> Any:
+    a, b = term.args
+    return term.func(go(a), b) + term.func(a, go(b))
+
+
+@rule.register
+def _(term: Outer, go: Gateaux) -> Any:
+    u, v = term.args
+    return Outer(go(u), v) + Outer(u, go(v))
+
+
+@rule.register
+def _(term: MatMul, go: Gateaux) -> Any:
+    factors = term.args
+    changed = [i for i, f in enumerate(factors) if go.changes(f)]
+    return MatrixSum(*(MatMul(*factors[:i], go(factors[i]), *factors[i + 1 :]) for i in changed))
+
+
+@rule.register(Block)
+@rule.register(Rows)
+def _(term: Any, go: Gateaux) -> Any:
+    return term.func(go(term.args[0]), *term.args[1:])
+
+
+@rule.register
+def _(term: Elementwise, go: Gateaux) -> Any:
+    expression, v = term.args
+    result: Any = Zero(v)
+    if go.changes(v):
+        result += Diagonal(Elementwise(_slope(expression), v)) @ go(v)
+    if go.changes(expression):
+        result += Elementwise(go(expression), v)
+    return result
+
+
+def _slope(expression: Expr) -> Expr:
+    """The derivative in the slot; heads of ours inside are constants, with slots of their own."""
+    leaves = {leaf: Dummy(real=True) for leaf in _leaves(expression) if isinstance(leaf, Term)}
+    back = {dummy: leaf for leaf, dummy in leaves.items()}
+    t = Dummy(real=True)
+    plain = at_slot(_swapped(expression, leaves), t)
+    return _swapped(_partial(plain, t, expression), {**back, t: SLOT})
+
+
+# ---- measures
+
+
+def _of_image(part: Any, point: FreshPoint, image: VectorTerm, moved: VectorTerm) -> Any:
+    """`D part(image) moved`: how a part that reads the image of an atom changes as that moves."""
+    return substitute(gateaux(part, Along(point, moved)), {point: image})
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """How a measure term changes: where its atoms lie, how they move, where a mass arrives.
+
+    The measure is the image of `base` under `y -> image`; `moved` is the derivative of the image at
+    fixed y; `arrival` is where a unit mass added to the base lands, or None.
+    """
+
+    base: Measure
+    y: FreshPoint
+    image: VectorTerm
+    moved: VectorTerm
+    arrival: VectorTerm | None
+
+
+def transport(measure: MeasureTerm, go: Gateaux) -> Transport:
+    y = FreshPoint()
+    pushed = isinstance(measure, Pushforward)
+    image = measure.image_of(y) if pushed else y
+    direction, arrival = go.direction, None
+    if isinstance(direction, MassAt) and direction.variable == measure.base:
+        arrival = measure.image_of(direction.point) if pushed else direction.point
+    return Transport(measure.base, y, image, go(image), arrival)
+
+
+@rule.register
+def _(term: Integral, go: Gateaux) -> Any:
+    y, mu = FreshPoint(), term.measure
+    body = term.at(y)
+    result = Integral(go(body), y, mu)
+    if not go.changes(mu):
+        return result
+    way = transport(mu, go)
+    if not is_zero(way.moved):
+        point = FreshPoint()
+        inner = _of_image(term.at(point), point, way.image, way.moved)
+        result += Integral(inner, way.y, way.base)
+    if way.arrival is not None:
+        result += term.at(way.arrival)
+    return result
+
+
+@rule.register
+def _(term: LogPartition, go: Gateaux) -> Expr:
+    y, mu = FreshPoint(), term.measure
+    energy = term.at(y)
+    result = Cumulant((go(energy),), y, mu, energy)
+    if not go.changes(mu):
+        return result
+    way = transport(mu, go)
+    if not is_zero(way.moved):
+        point = FreshPoint()
+        inner = _of_image(term.at(point), point, way.image, way.moved)
+        result += Cumulant((inner,), way.y, way.base, term.at(way.image))
+    if way.arrival is not None:
+        result += exp(term.at(way.arrival) - term)
+    return result
+
+
+@rule.register
+def _(term: Cumulant, go: Gateaux) -> Any:
+    y, mu = FreshPoint(), term.measure
+    slots, energy = term.at(y)
+    result = _varied(slots, [go(h) for h in slots], energy, go(energy), y, mu)
+    if not go.changes(mu):
+        return result
+    way = transport(mu, go)
+    if not is_zero(way.moved):
+        point = FreshPoint()
+        *changes, change = (_of_image(p, point, way.image, way.moved) for p in term.parts_at(point))
+        there, energy_there = term.at(way.image)
+        result += _varied(there, changes, energy_there, change, way.y, way.base)
+    if way.arrival is not None:
+        result += _influence(term, way.arrival)
+    return result
+
+
+def _varied(slots: Any, changes: Any, energy: Any, change: Any, y: Any, mu: Any) -> Any:
+    """The sum over slots of k(.., dh_i, ..), and k(.., ds): a change of slots and energy."""
+    result = zero_like(*slots) if change is S.Zero else Cumulant((*slots, change), y, mu, energy)
+    result = _closed_zero(result, slots, y, mu)
+    for i, dh in enumerate(changes):
+        if not is_zero(dh):
+            result += Cumulant((*slots[:i], dh, *slots[i + 1 :]), y, mu, energy)
+    return result
+
+
+def _closed_zero(result: Any, slots: Any, y: VectorTerm, mu: MeasureTerm) -> Any:
+    """A zero whose shape does not speak of the bound point."""
+    if is_zero(result) and y in free_symbols(result):
+        return zero_like(*(Integral(h, y, mu) for h in slots))
+    return result
+
+
+def _influence(term: Cumulant, z: VectorTerm) -> Any:
+    """The influence function of a cumulant: the derivative in the direction `delta_z`."""
+    slots, energy = term.at(z)
+    rho = exp(energy - LogPartition(term.variable, term.measure, term.energy))
+    blocks = [_product(slots, p, term) for p in partitions(tuple(range(len(slots))))]
+    total = blocks[0]
+    for b in blocks[1:]:
+        total += b
+    return rho * total
+
+
+def _product(at_z: tuple, partition: tuple, term: Cumulant) -> Any:
+    scalars, tensors = S.One, []
+    for indices in partition:
+        factor = _block_factor(at_z, indices, term)
+        if rank(factor):
+            tensors.append((indices[0], factor))
+        else:
+            scalars *= factor
+    tensors = [factor for _, factor in sorted(tensors, key=lambda t: t[0])]
+    if not tensors:
+        return scalars
+    return scalars * (Outer(*tensors) if len(tensors) == 2 else tensors[0])
+
+
+def _block_factor(at_z: tuple, indices: tuple, term: Cumulant) -> Any:
+    chosen = tuple(term.slots[i] for i in indices)
+    inner = Cumulant(chosen, term.variable, term.measure, term.energy)
+    return -inner if len(indices) > 1 else at_z[indices[0]] - inner
+
+
+def partitions(items: tuple) -> Iterator[tuple[tuple, ...]]:
+    """All partitions of a tuple into blocks, each in the order of the tuple.
+
+    >>> list(partitions((0, 1)))
+    [((0,), (1,)), ((0, 1),)]
+    """
+    if not items:
+        yield ()
+        return
+    first, rest = items[0], items[1:]
+    for smaller in partitions(rest):
+        yield ((first,), *smaller)
+        for i, block in enumerate(smaller):
+            yield ((first, *block), *smaller[:i], *smaller[i + 1 :])

@@ -1,0 +1,473 @@
+"""In-context maps, velocity fields and the terms derived from them.
+
+All three are formulas that can be read (`str`, `latex`, `mathml`), written as a program (`code`) and
+evaluated (`bind`). Whoever evaluates one needs these attributes alone:
+
+    term         a scalar, vector or matrix term
+    kind         "map", "field", "jacobian", "flat_derivative", ...
+    x            the query point, a `Point`: the axis m of the values
+    mu           the `Measure` whose atoms are given
+    points       further points in the order of their axes (k, l, ...), given by their names
+    parameters   the atoms that `bind` takes by name, in the order of names: also those that dropped out
+    time         None, or the `Scalar` that a field takes as the time
+
+Values are indexed (m, k, l, ..., then the axes of the term). Derivatives in the measure are those on
+positive measures: the direction is a unit mass `delta_z`, without centring; `normalised=True` gives
+those on probability measures, centred.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sympy import Expr
+
+from .binders import Integral, Pushforward
+from .gateaux import Along, MassAt, gateaux
+from .linear import jacobian_in
+from .substitution import substitute
+from .terms import (
+    Dot,
+    FreshPoint,
+    MatrixTerm,
+    Measure,
+    MeasureTerm,
+    Parameter,
+    Point,
+    Scalar,
+    Trace,
+    VectorTerm,
+    free_symbols,
+    scalar,
+)
+
+TestFunction = Callable[[VectorTerm], Expr]
+
+
+class AbstractFormula:
+    """A term with the names of its points, its measure and its parameters."""
+
+    __slots__ = ()
+    term: Any
+    kind: str
+    x: Point
+    mu: Measure
+    points: tuple[Point, ...]
+    parameters: tuple[Any, ...]
+    time: Scalar | None
+
+    def __str__(self) -> str:
+        from .printing import text
+
+        return text(self.term)
+
+    def latex(self) -> str:
+        """The formula in LaTeX, with the Gibbs laws that it uses."""
+        from .printing import latex
+
+        return latex(self.term)
+
+    def _repr_latex_(self) -> str:
+        return f"$\\displaystyle {self.latex()}$"
+
+    def mathml(self) -> str:
+        """The formula in presentation MathML."""
+        from .printing import mathml
+
+        return mathml(self.term)
+
+    def code(self, language: str) -> str:
+        """A program for the formula that stands alone, in "numpy", "c" or "cuda"."""
+        from .code import code
+
+        return code(self, language)
+
+    def bind(self, /, **values: Any) -> Any:
+        """The formula with numbers for its parameters, ready to evaluate.
+
+        Raises:
+            ValueError: a parameter has no value, or a name is no parameter.
+        """
+        from .binding import bind
+
+        return bind(self, values)
+
+
+def _atoms(*terms: Any) -> set:
+    return set().union(*(free_symbols(t) for t in terms))
+
+
+def parameters_of(*terms: Any, but: Any = None) -> tuple:
+    """The parameters that are free in the terms, in the order of their names."""
+    found = {a for a in _atoms(*terms) if isinstance(a, Parameter) and a != but}
+    named: dict[str, Any] = {}
+    for atom in sorted(found, key=lambda a: (a.name, type(a).__name__)):
+        if atom.name in named:
+            raise ValueError(
+                f"two different parameters are called {atom.name}: a {_described(named[atom.name])} "
+                f"and a {_described(atom)}; rename one"
+            )
+        named[atom.name] = atom
+    return tuple(named.values())
+
+
+def _described(atom: Any) -> str:
+    if not isinstance(atom, Scalar):
+        return type(atom).__name__
+    more = {
+        k: v for k, v in atom.assumptions0.items() if k in ("positive", "integer", "nonnegative")
+    }
+    return f"Scalar{more or ''}"
+
+
+def _check_closed(term: Any, points: Iterable[Point], mu: Measure) -> None:
+    """Everything free in a term is one of its points, its measure, or a parameter."""
+    for atom in sorted(_atoms(term), key=str):
+        if isinstance(atom, Parameter) or atom == mu or atom in points:
+            continue
+        if isinstance(atom, MeasureTerm):
+            raise ValueError(f"the term uses the measure {atom}, the map is one of {mu}")
+        if isinstance(atom, VectorTerm):
+            raise ValueError(
+                f"the point {atom} is free in the term; integrate over it, or make it a Vector"
+            )
+        raise ValueError(f"{atom} is a plain SymPy symbol; write Scalar({str(atom)!r}) instead")
+
+
+class AbstractInContext(AbstractFormula):
+    """A vector `G(mu, x)`, and what can be derived from it."""
+
+    __slots__ = ()
+
+    def _derived(
+        self, kind: str, term: Any, points: tuple = (), extra: tuple = ()
+    ) -> "DerivedTerm":
+        for i, z in enumerate(points):
+            if not isinstance(z, Point):
+                raise TypeError(f"expected a Point, got {z!r}")
+            if z in (self.x, *points[:i]):
+                raise ValueError(f"the point {z} is already in use; take another name")
+        known = parameters_of(self.term, term, *self.parameters, *extra, but=self.time)
+        return DerivedTerm(kind, term, self.x, self.mu, points, known, self.time)
+
+    def jacobian(self) -> "DerivedTerm":
+        """The Jacobian `D_x G(mu, x)` at a fixed measure: [i, j] is dG_i/dx_j.
+
+        >>> from .terms import Matrix, dot
+        >>> from .binders import gibbs
+        >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
+        >>> print(SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu).jacobian())
+        I + V Cov_p(y) A^T  where p(dy) = exp(<x, A y>) mu(dy) / Z_p
+        """
+        return self._derived("jacobian", self._jacobian())
+
+    def _jacobian(self) -> MatrixTerm:
+        u = FreshPoint()
+        found = jacobian_in(gateaux(self.term, Along(self.x, u)), u)
+        return substitute(found, {u: self.x})
+
+    def divergence(self) -> "DerivedTerm":
+        """The divergence of `G(mu, .)` in x, the trace of the Jacobian.
+
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(SymbolicMap(3 * x, x, mu).divergence())
+        3 dim(x)
+        """
+        return self._derived("divergence", Trace(self._jacobian()))
+
+    def sphere_divergence(self) -> "DerivedTerm":
+        """The divergence on the unit sphere, for a field that is tangent to it at unit x.
+
+        `div_S v = tr((I - x x^T) D_x v)`, whatever the extension of v off the sphere.
+
+        >>> x, mu, w = Point("x"), Measure("mu"), Vector("w")
+        >>> print(SymbolicMap(w - Dot(x, w) * x, x, mu).sphere_divergence())
+        ...  # doctest: +SKIP
+        """
+        normal = Dot(self.x, gateaux(self.term, Along(self.x, self.x)))
+        return self._derived("sphere_divergence", Trace(self._jacobian()) - normal)
+
+    def directional_derivative(self, u: Point) -> "DerivedTerm":
+        """`D_x G(mu, x) u`, with the direction u as a further point.
+
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(SymbolicMap(Dot(x, x) * x, x, mu).directional_derivative(Point("u")))
+        |x|**2 u + 2 <u, x> x
+        """
+        return self._derived("directional_derivative", gateaux(self.term, Along(self.x, u)), (u,))
+
+    def second_derivative(self, u: Point, v: Point) -> "DerivedTerm":
+        """`D_x^2 G(mu, x)[u, v]`, with the directions as further points.
+
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(SymbolicMap(Dot(x, x) * x, x, mu).second_derivative(Point("u"), Point("v")))
+        2 <u, v> x + 2 <u, x> v + 2 <v, x> u
+        """
+        once = gateaux(self.term, Along(self.x, u))
+        return self._derived("second_derivative", gateaux(once, Along(self.x, v)), (u, v))
+
+    def parameter_derivative(self, parameter: Any, along: Any = None) -> "DerivedTerm":
+        """The derivative in a parameter, along an increment of its kind.
+
+        Args:
+            parameter: a parameter of the map.
+            along: a parameter of the same kind, to be bound too; for a `Scalar` the unit by default.
+
+        >>> x, mu, A = Point("x"), Measure("mu"), Matrix("A")
+        >>> print(SymbolicMap(A @ x, x, mu).parameter_derivative(A, Matrix("E")))
+        E x
+        """
+        if parameter not in self.parameters:
+            raise ValueError(f"{parameter} is no parameter of the map")
+        if along is None and not isinstance(parameter, Scalar):
+            raise ValueError(f"the derivative in {parameter} needs an increment: pass along=")
+        change = scalar(1) if along is None else along
+        term = gateaux(self.term, Along(parameter, change))
+        return self._derived("parameter_derivative", term, (), () if along is None else (along,))
+
+    def flat_derivative(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
+        """The flat derivative `dG/dm (mu, x)(z)`: the rate of G as mass is added at z.
+
+        >>> from .terms import Matrix, dot
+        >>> from .binders import gibbs
+        >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
+        >>> G = SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
+        >>> print(G.flat_derivative(Point("z")))
+        exp(<x, A z> - log Z_p) V (z - E_p[y])  where p(dy) = exp(<x, A y>) mu(dy) / Z_p
+        """
+        return self._derived("flat_derivative", self._flat(z, normalised), (z,))
+
+    def _flat(self, z: VectorTerm, normalised: bool = False) -> Any:
+        found = gateaux(self.term, MassAt(self.mu, z))
+        return centred(found, z, self.mu) if normalised else found
+
+    def lions_derivative(self, z: Point) -> "DerivedTerm":
+        """The Lions derivative `D_mu G(mu, x)(z)`: [i, j] is the derivative of flat_i in z_j.
+
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> print(SymbolicMap(Integral(Dot(x, y) * y, y, mu), x, mu).lions_derivative(Point("z")))
+        <x, z> I + z x^T
+        """
+        u = FreshPoint()
+        found = jacobian_in(gateaux(self._flat(z), Along(z, u)), u)
+        return self._derived("lions_derivative", substitute(found, {u: z}), (z,))
+
+    def second_flat_derivative(
+        self, z: Point, w: Point, *, normalised: bool = False
+    ) -> "DerivedTerm":
+        """The second flat derivative `d^2 G/dm^2 (mu, x)(z, w)`, centred after each step if asked.
+
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> G = SymbolicMap(Integral(y, y, mu) * Integral(Dot(x, y), y, mu), x, mu)
+        >>> print(G.second_flat_derivative(Point("z"), Point("w")))
+        <w, x> z + <x, z> w
+        """
+        twice = gateaux(self._flat(z, normalised), MassAt(self.mu, w))
+        if normalised:
+            twice = centred(twice, w, self.mu)
+        return self._derived("second_flat_derivative", twice, (z, w))
+
+    def second_lions_derivative(self, z: Point, w: Point, u: Point, v: Point) -> "DerivedTerm":
+        """`D_z D_w d^2 G/dm^2 (mu, x)(z, w)[u, v]`, with the directions as further points.
+
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> G = SymbolicMap(Integral(y, y, mu) * Integral(Dot(x, y), y, mu), x, mu)
+        >>> z, w, u, v = map(Point, "zwuv")
+        >>> print(G.second_lions_derivative(z, w, u, v))
+        <u, x> v + <v, x> u
+        """
+        twice = gateaux(self._flat(z), MassAt(self.mu, w))
+        term = gateaux(gateaux(twice, Along(z, u)), Along(w, v))
+        return self._derived("second_lions_derivative", term, (z, w, u, v))
+
+    def regular_derivative(self, psi: TestFunction, *, normalised: bool = False) -> "DerivedTerm":
+        """The regular part `psi(G(mu, x))` of the derivative of `mu -> <psi, f(mu)>` along delta_x.
+
+        Here `f(mu) = G(mu)#mu`. It is the part that does not differentiate psi.
+
+        Args:
+            psi: a Python function from a vector term to a scalar term.
+
+        >>> from sympy import sin
+        >>> from .terms import component
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(SymbolicMap(2 * x, x, mu).regular_derivative(lambda y: sin(component(y, 0))))
+        sin(2*x[0])
+        """
+        return self._tested("regular_derivative", psi, self._regular(psi), normalised)
+
+    def irregular_derivative(self, psi: TestFunction, *, normalised: bool = False) -> "DerivedTerm":
+        """The irregular part of the derivative of `mu -> <psi, f(mu)>` along delta_x.
+
+        `int <grad psi(G(mu, z)), dG/dm (mu, z)(x)> mu(dz)`: the mass at x moves all other images.
+
+        >>> from .terms import component
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> G = SymbolicMap(Integral(y, y, mu), x, mu)
+        >>> print(G.irregular_derivative(lambda y: component(y, 0)))
+        x[0] |mu|
+        """
+        return self._tested("irregular_derivative", psi, self._irregular(psi), normalised)
+
+    def derivative(self, psi: TestFunction, *, normalised: bool = False) -> "DerivedTerm":
+        """The derivative of `mu -> <psi, f(mu)>` along delta_x: regular plus irregular part.
+
+        >>> from .terms import component
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(SymbolicMap(2 * x, x, mu).derivative(lambda y: component(y, 0)))
+        2 x[0]
+        """
+        term = self._regular(psi) + self._irregular(psi)
+        return self._tested("derivative", psi, term, normalised)
+
+    def _tested(self, kind: str, psi: TestFunction, term: Any, normalised: bool) -> "DerivedTerm":
+        whole = centred(term, self.x, self.mu) if normalised else term
+        return self._derived(kind, whole, (), parameters_of(_test(psi, self.x)))
+
+    def _regular(self, psi: TestFunction) -> Expr:
+        return _test(psi, self.term)
+
+    def _irregular(self, psi: TestFunction) -> Expr:
+        z, image = FreshPoint(), FreshPoint()
+        change = substitute(self._flat(FreshPoint(0)), {self.x: z, FreshPoint(0): self.x})
+        slope = gateaux(_test(psi, image), Along(image, change))
+        at_image = substitute(slope, {image: substitute(self.term, {self.x: z})})
+        return Integral(at_image, z, self.mu)
+
+
+def _test(psi: TestFunction, v: VectorTerm) -> Expr:
+    try:
+        return scalar(psi(v))
+    except TypeError as error:
+        raise TypeError(f"psi maps a vector term to a scalar term: {error}") from error
+
+
+def centred(term: Any, z: VectorTerm, mu: Measure) -> Any:
+    """The term minus its integral in z against mu: a derivative on probability measures.
+
+    >>> z, mu = Point("z"), Measure("mu")
+    >>> centred(z, z, mu)
+    z - int y mu(dy)
+    """
+    return term - Integral(term, z, mu)
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedTerm(AbstractFormula):
+    """A term derived from a map or a field. `print` it, `bind` it, or take its `code`."""
+
+    kind: str
+    term: Any
+    x: Point
+    mu: Measure
+    points: tuple[Point, ...]
+    parameters: tuple[Any, ...]
+    time: Scalar | None = None
+
+    __str__ = AbstractFormula.__str__
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolicMap(AbstractInContext):
+    """An in-context map `G(mu, x)`; it moves the measure mu to `f(mu) = G(mu)#mu`.
+
+    Args:
+        term: a vector term in the point x, the measure mu and parameters.
+        x: the query point.
+        mu: the measure.
+
+    Raises:
+        ValueError: the term has a free point, another measure, or a plain SymPy symbol.
+
+    >>> from .terms import Matrix, dot
+    >>> from .binders import gibbs
+    >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
+    >>> print(SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu))
+    x + V E_p[y]  where p(dy) = exp(<x, A y>) mu(dy) / Z_p
+    """
+
+    term: VectorTerm
+    x: Point
+    mu: Measure
+    parameters: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        _check_map(self)
+        object.__setattr__(self, "parameters", parameters_of(self.term))
+
+    __str__ = AbstractFormula.__str__
+
+    @property
+    def kind(self) -> str:
+        return "map"
+
+    @property
+    def points(self) -> tuple:
+        return ()
+
+    @property
+    def time(self) -> None:
+        return None
+
+    def __matmul__(self, inner: "SymbolicMap") -> "SymbolicMap":
+        """The composition `(H @ G)(mu, x) = H(G(mu)#mu, G(mu, x))`.
+
+        Equal parameter names are one parameter.
+        """
+        if not isinstance(inner, SymbolicMap):
+            return NotImplemented
+        pushed = Pushforward(inner.mu, inner.x, inner.term)
+        term = substitute(self.term, {self.mu: pushed, self.x: inner.term})
+        return SymbolicMap(term, inner.x, inner.mu)
+
+
+@dataclass(frozen=True, slots=True)
+class VelocityField(AbstractInContext):
+    """A velocity field `V(mu, x)`, or `V(t, mu, x)`: particles move by `x' = V(mu, x)`.
+
+    Args:
+        term: a vector term in the point x, the measure mu and parameters.
+        x: the point.
+        mu: the measure.
+        time: the `Scalar` that is the time, if the field depends on it.
+
+    >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+    >>> print(VelocityField(Integral(y - x, y, mu), x, mu))
+    int y mu(dy) - |mu| x
+    """
+
+    term: VectorTerm
+    x: Point
+    mu: Measure
+    time: Scalar | None = None
+    parameters: tuple[Any, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.time is not None and not isinstance(self.time, Scalar):
+            raise TypeError(f"the time is a Scalar, got {self.time!r}")
+        _check_map(self)
+        object.__setattr__(self, "parameters", parameters_of(self.term, but=self.time))
+
+    __str__ = AbstractFormula.__str__
+
+    @property
+    def kind(self) -> str:
+        return "field"
+
+    @property
+    def points(self) -> tuple:
+        return ()
+
+    def vlasov(self) -> Any:
+        """The Vlasov equation of the field, its characteristics, weak form and linearisation."""
+        from .vlasov import Vlasov
+
+        return Vlasov(self)
+
+
+def _check_map(candidate: Any) -> None:
+    if not isinstance(candidate.x, Point) or not isinstance(candidate.mu, Measure):
+        raise TypeError(f"expected a Point and a Measure, got {candidate.x!r}, {candidate.mu!r}")
+    if not isinstance(candidate.term, VectorTerm):
+        raise TypeError(f"a map has a vector term, got {candidate.term!r}; stack() scalars")
+    _check_closed(candidate.term, (candidate.x,), candidate.mu)

@@ -1,0 +1,157 @@
+"""Every wrong call is answered by ValueError or TypeError with one short sentence that says why."""
+
+import numpy as np
+import pytest
+
+import pushforward as pf
+from pushforward.symbolic import (
+    Matrix,
+    Measure,
+    Point,
+    Scalar,
+    SymbolicMap,
+    VelocityField,
+    dot,
+    gibbs,
+    integral,
+)
+
+POINTS = np.array([[0.0, 0.5], [0.25, -0.5]])
+WEIGHTS = np.array([0.25, 0.75])
+LINE = pf.Box([-1.0], [1.0])
+MU = pf.DiscreteMeasure(POINTS, WEIGHTS)
+x, y, z, mu = Point("x"), Point("y"), Point("z"), Measure("mu")
+A, V = Matrix("A"), Matrix("V")
+G = SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
+FIELD = VelocityField(gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu)
+BOUND = G.bind(A=np.eye(2), V=np.eye(2))
+GOOD = pf.InContextMap(lambda p, w, x: x, LINE)
+
+
+def flow(**options):
+    return FIELD.bind(A=np.eye(2)).flow(POINTS, WEIGHTS, 1.0, **({"steps": 2} | options))
+
+
+# what is called, the exception, what its message must say
+CALLS = {
+    # measures
+    "points that are no numbers": (lambda: pf.DiscreteMeasure([["a"]]), TypeError, "real numbers"),
+    "complex points": (lambda: pf.DiscreteMeasure(POINTS * 1j), TypeError, "complex"),
+    "ragged points": (lambda: pf.DiscreteMeasure([[1.0], [1.0, 2.0]]), ValueError, "rectangular"),
+    "one row of points": (lambda: pf.DiscreteMeasure([1.0, 2.0]), ValueError, "points[:, None]"),
+    "no atoms": (lambda: pf.DiscreteMeasure(np.zeros((0, 2))), ValueError, "at least one atom"),
+    "no coordinates": (lambda: pf.DiscreteMeasure(np.zeros((2, 0))), ValueError, "coordinate"),
+    "infinite point": (lambda: pf.DiscreteMeasure([[np.inf]]), ValueError, "infinity"),
+    "negative weight": (lambda: pf.DiscreteMeasure(POINTS, [1, -1]), ValueError, "weights >= 0"),
+    "no mass": (lambda: pf.DiscreteMeasure(POINTS, [0.0, 0.0]), ValueError, "positive"),
+    "one weight too many": (lambda: pf.DiscreteMeasure(POINTS, [1, 1, 1]), ValueError, "(3,)"),
+    "weights in a column": (lambda: pf.DiscreteMeasure(POINTS, [[1], [1]]), ValueError, "(2, 1)"),
+    "weight that is NaN": (lambda: pf.DiscreteMeasure(POINTS, [1, np.nan]), ValueError, "NaN"),
+    # domains
+    "ball of no dimension": (lambda: pf.Ball(0), ValueError, "Ball(dim)"),
+    "ball of half a dimension": (lambda: pf.Ball(2.5), (ValueError, TypeError), "Ball(dim)"),
+    "ball of negative radius": (lambda: pf.Ball(2, -1.0), ValueError, "Ball(radius)"),
+    "ball off centre": (lambda: pf.Ball(2, 1.0, [0.0]), ValueError, "Ball(center)"),
+    "box upside down": (lambda: pf.Box([1.0], [0.0]), ValueError, "lower <= upper"),
+    "box of two lengths": (lambda: pf.Box([0.0], [1.0, 1.0]), ValueError, "equal length"),
+    "infinite box": (lambda: pf.Box([0.0], [np.inf]), ValueError, "finite"),
+    "empty set": (lambda: pf.FiniteSet(np.zeros((0, 2))), ValueError, "FiniteSet"),
+    "empty product": (lambda: pf.Product(), ValueError, "at least one domain"),
+    "product of numbers": (lambda: pf.Product(1, 2), (ValueError, TypeError), "Product of domains"),
+    # distances
+    "distance of arrays": (lambda: pf.wasserstein(POINTS, MU), TypeError, "DiscreteMeasure"),
+    "distance below p = 1": (lambda: pf.wasserstein(MU, MU, p=0.5), ValueError, "p"),
+    "distance across dimensions": (
+        lambda: pf.wasserstein(MU, pf.DiscreteMeasure([[0.0]])), ValueError, "dimension"),
+    "distance across masses": (
+        lambda: pf.wasserstein(MU, pf.DiscreteMeasure(POINTS, [1.0, 1.0])), ValueError, "mass"),
+    # candidates
+    "a candidate without function": (lambda: pf.InContextMap(1, LINE), TypeError, "function"),
+    "a candidate without domain": (lambda: pf.TokenMap(abs, 2), TypeError, "domain"),
+    "a flow without field": (lambda: pf.Flow(abs, LINE, None), TypeError, "velocity field"),
+    "a flow backwards": (lambda: pf.Flow(abs, LINE, abs, time=-1.0), ValueError, "time"),
+    "a flow of order 0": (
+        lambda: pf.Flow(abs, LINE, abs, claimed_order=0), ValueError, "claimed_order"),
+    # verify
+    "verify a function": (lambda: pf.verify(abs), TypeError, "InContextMap"),
+    "verify an unbound map": (lambda: pf.verify(G), TypeError, "bind"),
+    "verify without domain": (lambda: pf.verify(BOUND), ValueError, "domain"),
+    "verify on a number": (lambda: pf.verify(BOUND, domain=2), (TypeError, ValueError), "domain"),
+    "an unknown condition": (
+        lambda: pf.verify(GOOD, conditions=["B3"]), ValueError, "B3"),
+    "a condition as text": (
+        lambda: pf.verify(GOOD, conditions="B1"), (ValueError, TypeError), "conditions"),
+    "no condition": (lambda: pf.verify(GOOD, conditions=[]), ValueError, "condition"),
+    "vlasov of no flow": (
+        lambda: pf.verify(GOOD, conditions=["vlasov"]), ValueError, "vlasov"),
+    "an unknown budget": (lambda: pf.verify(GOOD, budget="long"), ValueError, "budget"),
+    "a budget of nothing": (lambda: pf.verify(GOOD, budget=0), ValueError, "budget"),
+    "a budget without end": (lambda: pf.verify(GOOD, budget=np.inf), ValueError, "budget"),
+    "a negative seed": (lambda: pf.verify(GOOD, seed=-1), ValueError, "seed"),
+    "a seed that is text": (lambda: pf.verify(GOOD, seed="one"), (ValueError, TypeError), "seed"),
+    "a function that always raises": (
+        lambda: pf.verify(pf.InContextMap(lambda p, w, x: 1 / 0, LINE), budget=2),
+        ValueError, "ZeroDivisionError"),
+    "a function of other arguments": (
+        lambda: pf.verify(pf.InContextMap(lambda p: p, LINE), budget=2), ValueError, "argument"),
+    "a function of another shape": (
+        lambda: pf.verify(pf.TokenMap(lambda p: p[:0], LINE), budget=2), ValueError, "shape"),
+    # formulas
+    "a map of two measures": (
+        lambda: SymbolicMap(integral(y, y, Measure("nu")), x, mu), ValueError, "nu"),
+    "a map with a free point": (lambda: SymbolicMap(x + z, x, mu), ValueError, "z"),
+    "a map that is a scalar": (lambda: SymbolicMap(dot(x, x), x, mu), TypeError, "vector"),
+    "a name twice": (
+        lambda: SymbolicMap(A @ x + Scalar("A") * x, x, mu), ValueError, "rename"),
+    "a parameter too few": (lambda: G.bind(A=np.eye(2)), ValueError, "V"),
+    "a parameter too many": (
+        lambda: G.bind(A=np.eye(2), V=np.eye(2), B=np.eye(2)), ValueError, "B"),
+    "a parameter of another shape": (
+        lambda: G.bind(A=np.ones(3), V=np.eye(2)), (ValueError, TypeError), "A"),
+    "a parameter that is NaN": (
+        lambda: G.bind(A=np.full((2, 2), np.nan), V=np.eye(2)), ValueError, "A"),
+    "shapes that do not fit": (
+        lambda: G.bind(A=np.eye(2), V=np.eye(3))(POINTS, WEIGHTS, POINTS), ValueError, "3"),
+    "code in another language": (lambda: G.code("fortran"), ValueError, "fortran"),
+    "a derivative at a used point": (lambda: G.flat_derivative(x), ValueError, "already in use"),
+    # evaluation
+    "points of another dimension": (
+        lambda: BOUND(np.ones((2, 3)), WEIGHTS, np.ones((1, 3))), ValueError, "3"),
+    "queries of another dimension": (
+        lambda: BOUND(POINTS, WEIGHTS, np.ones((1, 3))), ValueError, "3"),
+    "weights of another length": (lambda: BOUND(POINTS, np.ones(3), POINTS), ValueError, "3"),
+    "negative weights": (lambda: BOUND(POINTS, -WEIGHTS, POINTS), ValueError, "weights"),
+    "NaN in points": (lambda: BOUND(POINTS * np.nan, WEIGHTS, POINTS), ValueError, "points"),
+    "an unknown engine": (
+        lambda: BOUND(POINTS, WEIGHTS, POINTS, engine="abacus"), ValueError, "abacus"),
+    "an engine that is not here": (
+        lambda: BOUND(POINTS, WEIGHTS, POINTS, engine="cuda"), ValueError, "cuda"),
+    "an unknown type": (
+        lambda: BOUND(POINTS, WEIGHTS, POINTS, dtype="float7"), (ValueError, TypeError), "float7"),
+    "a point that is missing": (
+        lambda: G.flat_derivative(z).bind(A=np.eye(2), V=np.eye(2))(POINTS, WEIGHTS, POINTS),
+        ValueError, "z"),
+    "a point that is not asked for": (
+        lambda: BOUND(POINTS, WEIGHTS, POINTS, z=POINTS), (ValueError, TypeError), "z"),
+    # flows
+    "no steps": (lambda: flow(steps=0), ValueError, "steps"),
+    "half a step": (lambda: flow(steps=1.5), (ValueError, TypeError), "steps"),
+    "an unknown method": (lambda: flow(method="rk5"), ValueError, "rk5"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_wrong_call_says_what_is_wrong(name):
+    call, exception, says = CALLS[name]
+    with pytest.raises(exception) as caught:
+        call()
+    message = str(caught.value)
+    assert says in message
+    assert 10 < len(message) < 400 and "\n" not in message
+
+
+def test_a_condition_not_run_is_said():
+    report = pf.verify(GOOD, conditions=["well-defined"], budget=1)
+    for name, says in (("vlasov", "was not checked"), ("B3", "no condition")):
+        with pytest.raises(KeyError, match=says):
+            report[name]

@@ -24,7 +24,8 @@ _ROWS_SHOWN = 24
 
 def render(report: Report, page: bool) -> str:
     """The whole page, or its content alone."""
-    source = files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    page_file = files(__package__ or "pushforward.verify") / "report.html"
+    source = page_file.read_text(encoding="utf-8")
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )

@@ -39,7 +39,7 @@ def measures_picture(measures: Sequence[DiscreteMeasure], key: str) -> str:
     """
     line = all(np.asarray(measure.points).shape[1] == 1 for measure in measures)
     with rc_context(_STYLE | {"svg.hashsalt": key}):
-        figure = Figure(figsize=(5.4, 2.6 if line else 4.2), layout="constrained")
+        figure = Figure(figsize=(5.4, 2.6) if line else (4.4, 4.4), layout="constrained")
         axes = figure.add_subplot()
         (_draw_sticks if line else _draw_discs)(axes, measures)
         if len(measures) > 1:
@@ -85,7 +85,10 @@ def _draw_sticks(axes: Axes, measures: Sequence[DiscreteMeasure]) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{abs(value):g}")
     axes.set_ylabel("weight")
     axes.set_xlabel("x")
-    axes.margins(x=0.08, y=0.15)
+    axes.margins(y=0.15)
+    low, high = _window(np.concatenate([np.asarray(measure.points) for measure in measures]))
+    axes.set_xlim(low[0], high[0])
+    axes.ticklabel_format(axis="x", useOffset=False)
 
 
 def _draw_discs(axes: Axes, measures: Sequence[DiscreteMeasure]) -> None:
@@ -101,11 +104,26 @@ def _draw_discs(axes: Axes, measures: Sequence[DiscreteMeasure]) -> None:
             linewidths=1.3, label=_name(i, measure), **look,
         )  # fmt: skip
         axes.scatter(*points[light].T, s=22, marker="x", color=colour, linewidths=1.0)
-    axes.set_aspect("equal", adjustable="datalim")
+    low, high = _window(np.concatenate([np.asarray(m.points)[:, :2] for m in measures]))
+    axes.set_xlim(low[0], high[0])
+    axes.set_ylim(low[1], high[1])
+    axes.set_aspect("equal")
+    axes.ticklabel_format(useOffset=False)
     dim = np.asarray(measures[0].points).shape[1]
     axes.set_xlabel("x₀" if dim == 2 else f"x₀ (the first two of {dim} coordinates)")
     axes.set_ylabel("x₁")
-    axes.margins(0.15)
+
+
+def _window(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two corners of a cube about the points, not much smaller than their coordinates.
+
+    So atoms that nearly coincide are drawn as the one place that they are to the eye.
+    """
+    size = np.max(np.abs(points))
+    least = size / 2 if size > 1e-9 else 1.0
+    centre = (points.max(axis=0) + points.min(axis=0)) / 2
+    half = 0.62 * max(np.ptp(points, axis=0).max(), least)
+    return centre - half, centre + half
 
 
 def _svg(figure: Figure) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import pushforward as pf
-from pushforward.verify.catalogue import CATALOGUE
+from pushforward.verify.catalogue import CATALOGUE, FORMULAS
 
 CONDITIONS = ("well-defined", "continuous", "B1", "B2")
 
@@ -16,7 +16,7 @@ def image(candidate, points, weights):
     """The image measure of a candidate, whatever its kind."""
     points, weights = np.array(points, dtype=float), np.array(weights, dtype=float)
     match type(candidate).__name__:
-        case "InContextMap":
+        case "InContextMap" | "Symbolic":
             return pf.DiscreteMeasure(candidate.fn(points, weights, points.copy()), weights)
         case "MeasureMap":
             return pf.DiscreteMeasure(*candidate.fn(points, weights))
@@ -143,6 +143,17 @@ def test_splitting_maps_split(name):
     assert not all(np.isclose(masses, m, atol=1e-6).any() for m in (1 / 3, 2 / 3)) and not (
         np.isclose(masses, 1).any()
     )
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_formula_is_its_plain_twin(name, seed):
+    plain, formula = built(name), built(f"{name}-symbolic")
+    points, weights = dyadic_measure(plain.domain, seed)
+    weights[2] = 0.0
+    weights /= weights.sum()
+    images = image(plain, points, weights), image(formula, points, weights)
+    assert plain.domain == formula.domain and distance(*images) < 1e-13
 
 
 EDGE = {  # two measures that are close, with images that are not

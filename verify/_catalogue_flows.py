@@ -14,6 +14,10 @@ def attention_field(points, weights, x):
     return softmax(points, weights, x, value=TURN)
 
 
+def vlasov_step(points, weights, x):
+    return x + 0.25 * attention_field(points, weights, x)
+
+
 def runge_kutta_step(field, state, step):
     k1 = field(state)
     k2 = field(state + step / 2 * k1)

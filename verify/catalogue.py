@@ -24,7 +24,7 @@ from . import (
     _catalogue_flows as flows,
     _catalogue_measures as measures,
 )
-from .candidates import Flow, InContextMap, MeasureMap, TokenMap
+from .candidates import Flow, InContextMap, MeasureMap, Symbolic, TokenMap
 
 PAGE = "docs/mathematics.md"
 FURUYA = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
@@ -68,6 +68,19 @@ DISC = Ball(2)
 def _row(name, number, expected, kind, function, domain, reason, source=PAGE, **options):
     build = partial(kind, function, domain, name=name, **options)
     return Row(name, number, build, expected, reason, source)
+
+
+def _formula(twin, function, reason="the same map as a formula"):
+    """The row of a map that is in the catalogue as a function, as a bound formula."""
+
+    def build():
+        from . import _catalogue_symbolic as symbolic  # SymPy is imported where it is needed
+
+        bound = getattr(symbolic, function)()
+        return Symbolic(bound, twin.build().domain, name=name)
+
+    name = f"{twin.name}-symbolic"
+    return Row(name, twin.number, build, twin.expected, reason, twin.source)
 
 
 def _flow(name, expected, function, claimed_order, reason):
@@ -125,6 +138,8 @@ _REPRESENTABLE = (
          "the position is a coordinate of the token, so the measure knows it"),
     _row("transformer-flow", 39, REPRESENTABLE, InContextMap, flows.transformer_flow, DISC,
          "the flow map at time 1 is Lipschitz in the measure and in the point"),
+    _row("vlasov-step", 39, REPRESENTABLE, InContextMap, flows.vlasov_step, DISC,
+         "one Euler step of the attention flow: a residual layer"),
     _row("liouville", 45, REPRESENTABLE, InContextMap, measures.liouville,
          Product(SQUARE, SQUARE, SQUARE), "a push-forward without context on Omega^3"),
     _row("statistical-vlasov", 45, REPRESENTABLE, InContextMap, measures.statistical_vlasov,
@@ -236,9 +251,39 @@ _NEAR_THE_LINE = (
     _row("median", None, DISCONTINUOUS, MeasureMap, measures.weighted_median, LINE,
          "the median jumps when half of the mass is passed"),
 )
+_PLAIN = {
+    row.name: row
+    for row in (
+        *_REPRESENTABLE, *_DISCONTINUOUS, *_SPLITTING, *_NO_MAPS_OF_MEASURES, *_FLOWS,
+        *_NEAR_THE_LINE,
+    )
+}
 # fmt: on
 
-_ROWS = (
-    *_REPRESENTABLE, *_DISCONTINUOUS, *_SPLITTING, *_NO_MAPS_OF_MEASURES, *_FLOWS, *_NEAR_THE_LINE,
-)  # fmt: skip
-CATALOGUE: Mapping[str, Row] = MappingProxyType({row.name: row for row in _ROWS})
+FORMULAS = {  # name of the plain map: its function in _catalogue_symbolic
+    "identity": "identity",
+    "centring": "centring",
+    "mean-pooling": "mean_pooling",
+    "softmax-attention": "softmax_attention",
+    "multi-head-attention": "multi_head_attention",
+    "transformer-block": "transformer_block",
+    "linear-attention": "linear_attention",
+    "sigmoid-attention": "sigmoid_attention",
+    "l2-attention": "l2_attention",
+    "unnormalised-attention": "unnormalised_attention",
+    "sink-token-attention": "sink_attention",
+    "layer-norm": "layer_norm",
+    "rms-norm": "rms_norm",
+    "token-normalisation": "token_normalisation",
+    "motsch-tadmor": "motsch_tadmor_step",
+    "vlasov-step": "vlasov_step",
+    "e-log": "e_log",
+    "steep-sign-of-mean": "steep_sign_of_mean",
+    "root-of-mean": "root_of_mean",
+    "cold-attention": "cold_attention",
+    "e-log-floored": "floored_e_log",
+}
+_SYMBOLIC = {
+    row.name: row for row in (_formula(_PLAIN[name], form) for name, form in FORMULAS.items())
+}
+CATALOGUE: Mapping[str, Row] = MappingProxyType(_PLAIN | _SYMBOLIC)

@@ -3,6 +3,7 @@ if "." not in __name__:
         "import pushforward.numeric, not numeric: install the package first (pip install .)"
     )
 
+from .bound import Bound as Bound, Values as Values, bind_term as bind_term
 from .domains import (
     AbstractDomain as AbstractDomain,
     Ball as Ball,

@@ -1,0 +1,316 @@
+"""A term with numbers for its parameters: evaluated on discrete measures by every engine."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from .arrays import namespace, real_array, to_numpy
+from .program import Program
+from .reference import Inputs, interpret
+
+_DIGITS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values and how far each may be from exact: `|value - exact| <= bound`.
+
+    Exact means in real arithmetic, at the numbers given as points, weights and parameters.
+    """
+
+    value: Any
+    bound: Any
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bound:
+    """A symbolic map, field or derived term with arrays for its parameters.
+
+    Made by `.bind(...)` of the symbolic object. `map` is that object, `parameters` its values by
+    name, `kind` says what it is, `program` how it is computed.
+
+    >>> from pushforward.symbolic import Matrix, Measure, Point, SymbolicMap, dot, gibbs
+    >>> x, y, mu, A = Point("x"), Point("y"), Measure("mu"), Matrix("A")
+    >>> attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu).bind(A=np.eye(1))
+    >>> attention([[-1.0], [1.0]], [0.5, 0.5], [[1.0]]).round(6).tolist() == [[np.tanh(1).round(6)]]
+    True
+    >>> attention
+    Bound(map with A (1, 1))
+    """
+
+    map: Any
+    parameters: Mapping[str, Any]
+    program: Program
+
+    @property
+    def kind(self) -> str:
+        """What the term is: "map", "field", "jacobian", "flat_derivative", ..."""
+        return self.map.kind
+
+    @property
+    def point_names(self) -> tuple[str, ...]:
+        """The names of the point arguments in the order of the dimensions of the values."""
+        return tuple(point.name for point in (self.map.x, *self.map.points))
+
+    @cached_property
+    def dim_in(self) -> int | None:
+        """The dimension of the points, where a parameter determines it."""
+        return next(_dimensions(self.program, self._shapes), None)
+
+    @cached_property
+    def dim_out(self) -> int | None:
+        """The number of components of a value of a map or field, where it is determined."""
+        if self.dim_in is None or self.program.rank != 1:
+            return None
+        zeros = np.zeros((1, self.dim_in))
+        inputs = Inputs(
+            {name: zeros for name in self.point_names},
+            {self.map.mu.name: (zeros, np.ones(1))},
+            self.parameters,
+        )
+        return inputs.shapes(self.program)[self.program.result.index][0]
+
+    @property
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(value.shape) for name, value in self.parameters.items()}
+
+    def __call__(
+        self,
+        points: Any,
+        weights: Any,
+        x: Any,
+        *,
+        engine: str = "auto",
+        dtype: Any = None,
+        **points_by_name: Any,
+    ) -> Any:
+        """The values at queries x of the measure `sum_i weights[i] delta_{points[i]}`.
+
+        Args:
+            points: (n, d) the atoms, of any array library.
+            weights: (n,) >= 0, of positive sum, which need not be one; atoms of weight zero count
+                for nothing. None gives each atom 1/n.
+            x: (m, d) the queries; (d,) is one query.
+            engine: "auto", "numpy", "native", "reference" or "mpmath".
+            dtype: what to compute in and return, by default the floating type of the points.
+            points_by_name: the further points of a derived term, (k, d) each, by their names.
+
+        Returns:
+            An array of the library of `points`: (m, d') for a map or field, (m, d', d) for a
+            Jacobian, (m,) for a scalar, with a dimension k for each further point after m.
+
+        Raises:
+            ValueError: shapes that do not fit, numbers that are not finite, no mass, a point that
+                is missing or unknown, an engine that is not there.
+        """
+        request = self._request(points, weights, x, dtype, points_by_name)
+        return _engine(engine, request)(request)
+
+    def at_precision(
+        self, points: Any, weights: Any, x: Any, *, digits: int = _DIGITS, **points_by_name: Any
+    ) -> np.ndarray:
+        """The values as mpmath numbers, computed with so many decimal digits; inputs are exact.
+
+        Args:
+            points, weights, x, points_by_name: as for a call.
+            digits: >= 15.
+
+        Returns:
+            An object array of mpmath numbers, of the shape that a call returns.
+        """
+        from .multiprecision import interpret_precisely
+
+        if not isinstance(digits, int) or digits < 15:
+            raise ValueError(f"expected digits, an integer >= 15, got {digits!r}")
+        request = self._request(points, weights, x, None, points_by_name)
+        return interpret_precisely(self.program, request.on_numpy(), request.order, digits)
+
+    def __repr__(self) -> str:
+        shapes = [f"{name} {shape or 'scalar'}" for name, shape in self._shapes.items()]
+        return f"{type(self).__name__}({self.kind}{' with ' if shapes else ''}{', '.join(shapes)})"
+
+    def _request(
+        self, points: Any, weights: Any, x: Any, dtype: Any, others: Mapping[str, Any]
+    ) -> "Request":
+        _check_names(self.point_names[1:], others, self.kind)
+        points = _rows(points, "points", atoms=True)
+        named = {self.point_names[0]: _rows(x, "x", like=points)}
+        named |= {name: _rows(others[name], name, like=points) for name in self.point_names[1:]}
+        atoms, weights = _with_weight(points, _weights(weights, points))
+        inputs = Inputs(named, {self.map.mu.name: (atoms, weights)}, self.parameters)
+        inputs.shapes(self.program)
+        return Request(self.program, inputs, self.point_names, _dtype(dtype, atoms, named))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A program with checked inputs and the floating type to answer in."""
+
+    program: Program
+    inputs: Inputs
+    order: tuple[str, ...]
+    dtype: np.dtype
+
+    @property
+    def like(self) -> Any:
+        """An array of the library and on the device of the inputs."""
+        return self.inputs.points[self.order[0]]
+
+    def on_numpy(self) -> Inputs:
+        """The inputs as NumPy arrays in double precision, as they are."""
+        return Inputs(
+            {name: _double(rows) for name, rows in self.inputs.points.items()},
+            {name: (_double(a), _double(w)) for name, (a, w) in self.inputs.measures.items()},
+            {name: _double(value) for name, value in self.inputs.parameters.items()},
+        )
+
+    def answer(self, value: np.ndarray) -> Any:
+        """The value in the library and on the device of the inputs, in the floating type."""
+        value = np.ascontiguousarray(value, dtype=self.dtype)
+        if array_api_compat.is_numpy_array(self.like):
+            return value
+        return namespace(self.like).asarray(value, device=array_api_compat.device(self.like))
+
+
+def bind_term(formula: Any, parameters: Mapping[str, Any]) -> Bound:
+    """A symbolic map, field or derived term with numbers for its parameters.
+
+    Args:
+        formula: what `pushforward.symbolic` makes: it has a term, a kind, points and parameters.
+        parameters: a number, vector or matrix for each parameter, by name; kept as given.
+
+    Raises:
+        ValueError: a value that is missing, unknown, not finite, or of the wrong rank.
+        TypeError: a value that is not real.
+        NotImplementedError: a head without a numerical meaning; the message names it.
+
+    >>> from pushforward.symbolic import Measure, Point, Scalar, SymbolicMap, integral
+    >>> x, y, mu, c = Point("x"), Point("y"), Measure("mu"), Scalar("c")
+    >>> bound = bind_term(SymbolicMap(x + c * integral(y, y, mu), x, mu), {"c": 0.5})
+    >>> bound([[2.0], [4.0]], None, [[1.0]]).tolist()
+    [[2.5]]
+    """
+    from .lowering import lower, parameter_ranks
+
+    ranks = parameter_ranks(formula)
+    _check_names(tuple(ranks), parameters, formula.kind, "parameter")
+    values = {name: _parameter(parameters[name], name, rank) for name, rank in ranks.items()}
+    return Bound(formula, values, lower(formula.term))
+
+
+def _check_names(
+    wanted: tuple[str, ...], given: Mapping[str, Any], kind: str, what: str = "point"
+) -> None:
+    listed = ", ".join(wanted) or "none"
+    for name in given:
+        if name not in wanted:
+            raise ValueError(f"expected for this {kind} the {what}s: {listed}; got {name}")
+    for name in wanted:
+        if name not in given:
+            raise ValueError(f"expected a value for the {what} {name} of this {kind}; pass {name}=")
+
+
+def _parameter(value: Any, name: str, rank: int) -> Any:
+    value = real_array(value, f"parameter {name}")
+    if value.ndim != rank:
+        kind = ("a number", "a vector (d,)", "a matrix (rows, columns)")[rank]
+        raise ValueError(f"expected {kind} for parameter {name}, got shape {tuple(value.shape)}")
+    if 0 in value.shape:
+        raise ValueError(f"expected components in parameter {name}, got shape {tuple(value.shape)}")
+    return _finite(value, f"parameter {name}")
+
+
+def _finite(array: Any, name: str) -> Any:
+    xp = namespace(array)
+    if not bool(xp.all(xp.isfinite(array))):
+        raise ValueError(f"expected finite {name}, got NaN or infinity in it")
+    return array
+
+
+def _rows(value: Any, name: str, *, like: Any = None, atoms: bool = False) -> Any:
+    rows = real_array(value, name, like=like)
+    if like is not None:
+        namespace(like, rows)
+    if rows.ndim == 1 and not atoms:
+        rows = rows[None, :]
+    if rows.ndim != 2 or rows.shape[1] == 0 or (atoms and rows.shape[0] == 0):
+        hint = f"; use {name}[:, None] for points on a line" if rows.ndim == 1 else ""
+        raise ValueError(f"expected {name} of shape (n, d), got {tuple(rows.shape)}{hint}")
+    return _finite(rows, name)
+
+
+def _weights(weights: Any, points: Any) -> Any:
+    xp, n = namespace(points), points.shape[0]
+    if weights is None:
+        device = array_api_compat.device(points)
+        return xp.full((n,), 1.0 / n, dtype=points.dtype, device=device)
+    weights = real_array(weights, "weights", like=points)
+    namespace(points, weights)
+    if tuple(weights.shape) != (n,):
+        raise ValueError(f"expected weights of shape ({n},), got {tuple(weights.shape)}")
+    if bool(xp.any(_finite(weights, "weights") < 0)):
+        raise ValueError(f"expected weights >= 0, got {float(xp.min(weights)):.6g}")
+    if not bool(xp.any(weights > 0)):
+        raise ValueError("expected weights of positive sum, got zeros alone")
+    return weights
+
+
+def _with_weight(points: Any, weights: Any) -> tuple[Any, Any]:
+    """The atoms that count."""
+    xp = namespace(points)
+    if bool(xp.all(weights > 0)):
+        return points, weights
+    kept = xp.nonzero(weights > 0)[0]
+    return xp.take(points, kept, axis=0), xp.take(weights, kept, axis=0)
+
+
+def _dtype(dtype: Any, points: Any, named: Mapping[str, Any]) -> np.dtype:
+    if dtype is None:
+        xp = namespace(points)
+        # torch names its types torch.float32
+        return np.dtype(str(xp.result_type(points, *named.values())).rpartition(".")[2])
+    try:
+        wanted = np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"expected a dtype that NumPy knows, got {dtype!r}") from None
+    if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"expected dtype float32 or float64, got {wanted}")
+    return wanted
+
+
+def _double(array: Any) -> np.ndarray:
+    return to_numpy(array).astype(np.float64)
+
+
+def _dimensions(program: Program, shapes: Mapping[str, tuple[int, ...]]):
+    """The dimensions of points that parameters ask for, where they meet a point directly."""
+    for instruction in program.instructions:
+        if instruction.op not in ("matvec", "dot", "add"):
+            continue
+        operands = [program.instructions[use.index] for use in instruction.operands]
+        if any(operand.op in ("point", "atoms") for operand in operands):
+            for operand in operands:
+                if operand.op == "parameter":
+                    yield shapes[str(operand.attributes[0])][-1]
+
+
+def _reference(request: Request) -> Any:
+    return request.answer(interpret(request.program, request.on_numpy(), request.order))
+
+
+def _mpmath(request: Request) -> Any:
+    from .multiprecision import interpret_precisely
+
+    value = interpret_precisely(request.program, request.on_numpy(), request.order, _DIGITS)
+    return request.answer(value.astype(np.float64))
+
+
+def _engine(name: str, request: Request) -> Callable[[Request], Any]:
+    engines = {"auto": _reference, "reference": _reference, "mpmath": _mpmath}
+    if name not in engines:
+        raise ValueError(f"expected an engine of {', '.join(engines)}, got {name!r}")
+    return engines[name]

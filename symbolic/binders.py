@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from sympy import Add, Expr, Mul, S, Tuple
+from sympy import Add, Expr, Mul, S, Tuple, exp
 
 from .substitution import Substitution
 from .terms import (
@@ -198,12 +198,8 @@ class Integral(Binder):
         measure = _measure(measure)
         if not isinstance(body, (VectorTerm, MatrixTerm)):
             body = scalar(body)
-        if isinstance(body, Zero):
-            return Zero(make(VectorIntegral, *_closed(body.args[0], variable, measure)))
-        if isinstance(body, ZeroMatrix):
-            return ZeroMatrix(
-                *(make(VectorIntegral, *_closed(a, variable, measure)) for a in body.args)
-            )
+        if isinstance(body, (Zero, ZeroMatrix)):
+            return body.func(*(Integral(like, variable, measure) for like in body.args))
         if variable not in free_symbols(body):
             return body if body is S.Zero else mass(measure) * body
         found = pulled(body, variable)
@@ -213,6 +209,10 @@ class Integral(Binder):
             if how == "add":
                 return mass(measure) * constant + value
             return _restored(how, constant, value)
+        law = gibbs_weight(body, variable, measure)
+        if law is not None:
+            constant, rest, energy = law
+            return constant * Cumulant((rest,), variable, measure, energy)
         return make(_INTEGRALS[kind(body)], *_closed(body, variable, measure))
 
     @property
@@ -229,6 +229,21 @@ class Integral(Binder):
 
     def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
         return Integral(parts[0], variable, measure)
+
+
+def gibbs_weight(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple | None:
+    """A factor `exp(s(y) - log Z)` of a body, with the law's own Z: (constant, what stays, s)."""
+    c, core = body.args if isinstance(body, (Scaled, MatrixScaled)) else (body, None)
+    factors = Mul.make_args(c) if isinstance(c, Expr) else ()
+    for weight in (f for f in factors if isinstance(f, exp)):
+        for log_z in (-a for a in Add.make_args(weight.args[0])):
+            if isinstance(log_z, LogPartition) and log_z.measure == measure:
+                energy = log_z.at(variable)
+                shift = Add(*Add.make_args(weight.args[0]), log_z, -energy)
+                if variable not in free_symbols(shift):
+                    rest = Mul(*(f for f in factors if f is not weight))
+                    return exp(shift), rest if core is None else body.func(rest, core), energy
+    return None
 
 
 def _closed(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple:
@@ -318,7 +333,7 @@ class Cumulant(Binder):
         if len(slots) == 1 and variable not in free_symbols(slots[0]):
             return slots[0]
         if any(variable not in free_symbols(h) or isinstance(h, (Zero, ZeroMatrix)) for h in slots):
-            return zero_like(*(_outside(h, variable, measure) for h in slots))
+            return zero_like(*(Integral(h, variable, measure) for h in slots))
         for i, slot in enumerate(slots):
             found = pulled(slot, variable)
             if found is not None:
@@ -356,13 +371,6 @@ class Cumulant(Binder):
 
     def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
         return Cumulant(parts[:-1], variable, measure, parts[-1])
-
-
-def _outside(slot: Any, variable: VectorTerm, measure: MeasureTerm) -> Any:
-    """A term with the shape of the slot in which the variable is not free."""
-    if isinstance(slot, (Zero, ZeroMatrix)) or not rank(slot):
-        return Integral(slot, variable, measure)
-    return make(_INTEGRALS[kind(slot)], *_closed(slot, variable, measure))
 
 
 def _cumulant_pulled(slots: list, i: int, found: tuple, law: tuple) -> Any:

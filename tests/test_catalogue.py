@@ -403,3 +403,13 @@ def test_counterexamples_are_limits_of_their_floored_versions(name, floored, bou
         assert defect <= bound
         differ += defect > 0
     assert differ > 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_verdicts_are_the_expected_ones(name):
+    row = CATALOGUE[name]
+    report = pf.verify(row.build(), budget="quick", seed=0)
+    passing = dict.fromkeys(("proved", "certified", "tested"), "pass")
+    got = {condition: report[condition].verdict for condition in row.expected}
+    assert {c: passing.get(v, v) for c, v in got.items()} == dict(row.expected), str(report)

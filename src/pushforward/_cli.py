@@ -186,7 +186,7 @@ def replay(
     """Evaluate a stored counterexample again: STILL FAILS (1) or FIXED (0)."""
     from pushforward.numeric import parse_domain
     from pushforward.verify import store, targets
-    from pushforward.verify.replay import reevaluate
+    from pushforward.verify.reevaluate import reevaluate
 
     found, origin = store.load(identifier)
     target, kind = origin.get("target"), origin.get("kind")

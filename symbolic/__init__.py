@@ -16,6 +16,7 @@ from .binders import (
     integral as integral,
     mass as mass,
 )
+from .canonical import canonical as canonical, digest as digest, read as read
 from .gateaux import (
     Along as Along,
     MassAt as MassAt,

@@ -109,7 +109,7 @@ def gateaux(term: Any, direction: Direction) -> Any:
     >>> from .terms import Matrix, dot
     >>> x, u, A = Point("x"), Point("u"), Matrix("A")
     >>> gateaux(dot(x, A @ x), Along(x, u))
-    <u, A x> + <x, A u>
+    <x, A u> + <u, A x>
     """
     return Gateaux(direction)(term)
 

@@ -62,14 +62,12 @@ class Term:
     def _sympystr(self, printer: Any) -> str:
         from .printing import text
 
-        return text(self)
+        return text(self, inline=printer is not None)
 
     def _latex(self, printer: Any) -> str:
         from .printing import latex
 
-        return latex(self)
-
-    _pretty = None
+        return latex(self, inline=True)
 
     def __repr__(self) -> str:
         return self._sympystr(None)
@@ -879,7 +877,7 @@ def norm2(v: VectorTerm) -> Expr:
     """The square of the Euclidean norm, `<v, v>`.
 
     >>> norm2(3 * Point("x"))
-    9*|x|**2
+    9*<x, x>
     """
     return Dot(v, v)
 
@@ -888,7 +886,7 @@ def norm(v: VectorTerm) -> Expr:
     """The Euclidean norm, the square root of `<v, v>`.
 
     >>> norm(-Point("x"))
-    |x|
+    sqrt(<x, x>)
     """
     return sqrt(Dot(v, v))
 

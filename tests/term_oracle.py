@@ -227,7 +227,9 @@ def _(term: sp.Expr, env):
         return float(term)
     if isinstance(term, sp.Piecewise):
         for body, condition in term.args:
-            if condition == sp.true or bool(condition.func(*(value(a, env) for a in condition.args))):
+            if condition == sp.true or bool(
+                condition.func(*(value(a, env) for a in condition.args))
+            ):
                 return value(body, env)
     return float(term.func(*(sp.Float(value(a, env), 20) for a in term.args)))
 

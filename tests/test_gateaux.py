@@ -7,7 +7,7 @@ import pytest
 import sympy as sp
 from hypothesis import given, settings, strategies as st
 from term_oracle import value
-from term_recipes import C, MU, POINTS, U, A, V, X, Y, Z, environment, vectors
+from term_recipes import MU, POINTS, A, C, U, V, X, Y, Z, environment, vectors
 
 from pushforward.symbolic import (
     Along,
@@ -238,3 +238,27 @@ def test_heads_without_a_rule_are_named():
 
     with pytest.raises(NotDerivable, match=r"Strange.*register\(Strange\)"):
         gateaux(make(Strange, X), Along(X, U))
+
+
+def test_composition_is_associative_and_composes_values():
+    F, G = ATTENTION, SymbolicMap(X + integral(sp.tanh(dot(X, Y)) * Y, Y, MU), X, MU)
+    H = SymbolicMap(elementwise(sp.tanh, X + V @ X), X, MU)
+    assert ((H @ G) @ F).term == (H @ (G @ F)).term
+    env = environment(2)
+    points, weights = env[MU]
+    inner = np.array([value(F.term, env | {X: p}) for p in points])
+    want = value(G.term, env | {X: value(F.term, env), MU: (inner, weights)})
+    assert agrees(value((G @ F).term, env), want, 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_derivatives_of_three_layers(seed):
+    F, G = RESIDUAL, SymbolicMap(X + integral(sp.tanh(dot(X, Y)) * Y, Y, MU), X, MU)
+    H = F @ G @ F
+    env = environment(seed)
+    want = difference(lambda t: value(H.term, with_mass(env, MU, env[Z], t)))
+    assert agrees(value(H.flat_derivative(Z).term, env), want, 1e-9)
+    want = difference(lambda t: value(H.flat_derivative(Z).term, env | {Z: env[Z] + t * env[U]}))
+    assert agrees(value(H.lions_derivative(Z).term, env) @ env[U], want, 1e-9)
+    want = difference(lambda t: value(H.term, env | {X: env[X] + t * env[U]}))
+    assert agrees(value(H.jacobian().term, env) @ env[U], want, 1e-9)

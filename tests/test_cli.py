@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from xml.etree import ElementTree
 
 import numpy as np
@@ -262,6 +261,30 @@ def test_arguments_are_checked_before_the_file_is_imported(run):
     assert "the file speaks" not in err
 
 
+IN_A_SESSION = """
+import numpy as np
+import pushforward as pf
+
+def twice(points, weights):
+    return np.concatenate([points, -points]), np.tile(weights / 2, 2)
+
+if __name__ == "__main__":
+    print(pf.verify(pf.MeasureMap(twice, pf.Box([-1.0], [1.0])), budget=2))
+"""
+
+
+def test_a_finding_of_a_script_is_replayed_by_its_function(run, folder):
+    (folder / "script.py").write_text(IN_A_SESSION)
+    script = [sys.executable, "script.py"]
+    ran = subprocess.run(script, capture_output=True, text=True, check=True)
+    identifier = ran.stdout.split("pushforward replay ")[1].split()[0]
+    code, out, _ = run("replay", identifier)
+    assert code == 1 and out.startswith("STILL FAILS: B1") and "script.py:twice" in out
+    (folder / "script.py").write_text(IN_A_SESSION.replace("-points", "points"))
+    os.utime(folder / "script.py", (0, 0))
+    assert run("replay", identifier)[:2] == (0, out.replace("STILL FAILS", "FIXED"))
+
+
 def test_a_finding_without_a_file_cannot_be_replayed(run):
     import pushforward as pf
     from pushforward.verify import store
@@ -317,21 +340,9 @@ def test_help_is_fast_and_light():
 
 
 def test_progress_only_on_a_terminal():
-    script = textwrap.dedent("""
-        import os, pty, sys
-        arguments = [sys.executable, "-m", "pushforward", "verify", "identity", "--budget", "2"]
-        def keep(fd):
-            data = os.read(fd, 1024)
-            seen.append(data)
-            return b""
-        seen = []
-        pty.spawn(arguments, keep)
-        print("verifying identity" in b"".join(seen).decode())
-    """)
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
-    assert ran.stdout.strip().endswith("True")
-    plain = subprocess.run(
-        [sys.executable, "-m", "pushforward", "verify", "identity", "--budget", "2"],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pushforward", "verify", "identity", "--budget", "2"]
+    in_terminal = [sys.executable, "-c", f"import pty; pty.spawn({command!r})"]
+    options = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": 60}
+    assert "verifying identity" in subprocess.run(in_terminal, **options).stdout
+    plain = subprocess.run(command, **options)
     assert plain.returncode == 0 and plain.stderr == "" and "\x1b" not in plain.stdout

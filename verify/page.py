@@ -75,7 +75,8 @@ def block(value: object) -> dict[str, object]:
         return block(value.tolist())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return _sequence(value)
-    return {"shape": "text", "text": "none" if value is None else number(value)}
+    text = "none" if value is None else number(value)
+    return {"shape": "lines" if "\n" in text else "text", "text": text}
 
 
 def _is_step(value: object) -> bool:

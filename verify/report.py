@@ -25,9 +25,8 @@ def render_text(report: Report) -> str:
     lines = textwrap.wrap(_heading(report), _WIDTH, break_on_hyphens=False) + [""]
     for name, finding in report.conditions.items():
         lines += _condition_lines(name, finding)
-    for finding in report.conditions.values():
-        if finding.counterexample is not None:
-            lines += ["", *_counterexample_lines(finding.counterexample)]
+    for conditions, found in _counterexamples(report):
+        lines += ["", *_counterexample_lines(found, conditions)]
     return "\n".join([*lines, "", summary(report)])
 
 
@@ -68,8 +67,19 @@ def _condition_lines(name: str, finding: Finding) -> list[str]:
     return [first, *(" " * _INDENT + line for line in reason[1:])]
 
 
-def _counterexample_lines(found: Counterexample) -> list[str]:
-    lines = [f"{found.condition} is refuted ({found.operation}) by:"]
+def _counterexamples(report: Report) -> list[tuple[str, Counterexample]]:
+    """Each counterexample once, with the conditions that it refutes."""
+    found: dict[str, tuple[list[str], Counterexample]] = {}
+    for name, finding in report.conditions.items():
+        if finding.counterexample is not None:
+            one = finding.counterexample
+            found.setdefault(one.id, ([], one))[0].append(name)
+    return [(" and ".join(names), one) for names, one in found.values()]
+
+
+def _counterexample_lines(found: Counterexample, refuted: str = "") -> list[str]:
+    names = refuted or found.condition
+    lines = [f"{names} {'are' if ' and ' in names else 'is'} refuted ({found.operation}) by:"]
     for i, measure in enumerate(found.measures):
         points, weights = np.asarray(measure.points), np.asarray(measure.weights)
         lines.append(f"  measure {i + 1} of {len(found.measures)}: {atoms(len(weights))}")
@@ -82,7 +92,8 @@ def _counterexample_lines(found: Counterexample) -> list[str]:
         lines += textwrap.wrap(
             listed, _WIDTH, initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
         )
-    lines += ["  in NumPy:", *("    " + line for line in found.snippet.strip("\n").splitlines())]
+    code = textwrap.indent(found.snippet.strip("\n"), "    ")
+    lines += ["  in NumPy:", *code.splitlines()]
     return [*lines, f"  again: pushforward replay {found.id}"]
 
 

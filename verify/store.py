@@ -40,7 +40,7 @@ def save(counterexample: Counterexample, origin: dict[str, Any]) -> Path:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    path = _path(counterexample.id)
+    path = path_of(counterexample.id)
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {"schema": SCHEMA, "origin": origin, "counterexample": counterexample.to_dict()}
     with tempfile.NamedTemporaryFile(
@@ -57,7 +57,7 @@ def load(identifier: str) -> tuple[Counterexample, dict[str, Any]]:
     Raises:
         ValueError: no finding of this name is stored, or its file is damaged.
     """
-    path = _path(identifier)
+    path = path_of(identifier)
     if not path.is_file():
         raise ValueError(f"no finding {identifier!r} in {path.parent}; run verify to make one.")
     try:
@@ -70,7 +70,8 @@ def load(identifier: str) -> tuple[Counterexample, dict[str, Any]]:
         raise ValueError(f"the finding in {path} is damaged ({why}); run verify again.") from error
 
 
-def _path(identifier: str) -> Path:
+def path_of(identifier: str) -> Path:
+    """The file of a finding, whether it is there or not; ValueError if this is no id."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}", identifier):
         raise ValueError(
             f"expected the id of a finding (letters, digits, - and _), got {identifier[:60]!r}."

@@ -12,12 +12,13 @@ import importlib.util
 import os
 import sys
 import traceback
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ..numeric import AbstractDomain
+from ..numeric import AbstractDomain, parse_domain
 from .candidates import KINDS, Candidate, on_domain
 
 FORMS = "file.py:name, package.module:name or a name in the catalogue"
@@ -67,6 +68,42 @@ def as_candidate(found: Any, target: str, domain: AbstractDomain | None = None) 
     raise ValueError(f"{target} is no candidate map but {_article(what)}{wrap}.")
 
 
+def of_origin(origin: Mapping[str, Any]) -> Candidate:
+    """The candidate of a stored finding: its target again, or a map around its function.
+
+    Raises:
+        ValueError: no file names it, it is gone, or it is now of another kind.
+    """
+    kind, domain = origin["kind"], parse_domain(origin["domain"])
+    place = origin.get("target") or origin.get("function")
+    if not place:
+        raise ValueError(
+            "the candidate is a function that no file names, such as a lambda; "
+            "give it a name in a file and verify that."
+        )
+    found = resolve(place)
+    if not origin.get("target"):
+        found = _around(found, place, kind, domain)
+    found = as_candidate(found, place, domain)
+    if type(found).__name__ != kind:
+        raise ValueError(
+            f"{place} was of kind {kind} when the finding was made and is now "
+            f"{type(found).__name__}; verify it again."
+        )
+    return found
+
+
+def _around(function: Any, place: str, kind: str, domain: AbstractDomain) -> Any:
+    """The candidate in the function's module that holds it, or a new one of that kind."""
+    module = sys.modules.get(getattr(function, "__module__", ""))
+    for value in vars(module).values() if module else ():
+        if type(value).__name__ == kind and getattr(value, "fn", None) is function:
+            return value
+    if kind in ("InContextMap", "MeasureMap"):
+        return next(k for k in KINDS if k.__name__ == kind)(function, domain)
+    raise ValueError(f"{place} is the function of a {kind} that its file does not name; name it.")
+
+
 def anchored(target: str) -> str:
     """The target with an absolute path, so that it can be found from another folder."""
     place, colon, name = target.rpartition(":")
@@ -97,20 +134,29 @@ def _from_file(path: Path) -> ModuleType:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise ValueError(f"{path} {what}; expected {FORMS}.")
     path = path.resolve()
-    # A name of its own: a file called random.py must not replace the module that others import.
-    digest = hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    spec = importlib.util.spec_from_file_location(f"_target_{path.stem}_{digest}", path)
+    _search_first(str(path.parent))
+    spec = importlib.util.spec_from_file_location(_module_name(path), path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python file; expected {FORMS}.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    _search_first(str(path.parent))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's code runs here, and may do anything
         del sys.modules[spec.name]
         raise ValueError(_failed(path.name, error)) from error
     return module
+
+
+def _module_name(path: Path) -> str:
+    """The name that `import` gives the file, or one of its own where that means another module."""
+    name = path.stem
+    if name.isidentifier():
+        here = sys.modules.get(name)
+        spec = importlib.util.find_spec(name) if here is None else None
+        if str(path) in (getattr(here, "__file__", None), spec and spec.origin):
+            return name
+    return f"_target_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
 
 
 def _from_module(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -120,9 +120,12 @@ def verify(
     # What the user's code prints must not mix with the report on stdout.
     with redirect_stdout(sys.stderr):
         candidate = targets.candidate(target, place)
-        with _progress(f"verifying {target}", BUDGETS.get(limit, limit)):
-            report = run(candidate, conditions=names, budget=limit, seed=seed)
-    _store(report, candidate, targets.anchored(target))
+        with _progress(f"verifying {target}", BUDGETS.get(limit, limit)) as tell:
+            report = run(
+                candidate, conditions=names, budget=limit, seed=seed,
+                progress=tell, target=targets.anchored(target),
+            )  # fmt: skip
+    _warn_of_unstored(report)
     if json == "-":
         typer.echo(report.to_json())
     else:
@@ -184,27 +187,15 @@ def replay(
     identifier: Annotated[str, typer.Argument(metavar="ID", help="The id in a report.")],
 ) -> None:
     """Evaluate a stored counterexample again: STILL FAILS (1) or FIXED (0)."""
-    from pushforward.numeric import parse_domain
     from pushforward.verify import store, targets
     from pushforward.verify.reevaluate import reevaluate
 
     found, origin = store.load(identifier)
-    target, kind = origin.get("target"), origin.get("kind")
-    if not target:
-        raise ValueError(
-            f"the candidate of {identifier} is a function that no file names, such as a lambda; "
-            "give it a name in a file and verify that."
-        )
     with redirect_stdout(sys.stderr):
-        candidate = targets.candidate(target, parse_domain(origin["domain"]))
-        if kind and kind != type(candidate).__name__:
-            raise ValueError(
-                f"{target} was of kind {kind} when {identifier} was found and is now "
-                f"{type(candidate).__name__}; verify it again."
-            )
-        still = reevaluate(candidate, found)
+        still = reevaluate(targets.of_origin(origin), found)
     outcome = "STILL FAILS" if still else "FIXED"
-    typer.echo(f"{outcome}: {found.condition} ({found.operation}), {target}")
+    place = origin["target"] or origin["function"]
+    typer.echo(f"{outcome}: {found.condition} ({found.operation}), {place}")
     raise typer.Exit(1 if still else 0)
 
 
@@ -348,16 +339,13 @@ def _field(found: Any, target: str) -> Any:
 # Output -------------------------------------------------------------------------------------------
 
 
-def _store(report: Any, candidate: Any, target: str) -> None:
+def _warn_of_unstored(report: Any) -> None:
     from pushforward.verify import store
 
-    origin = {"target": target, "kind": type(candidate).__name__, "domain": report.domain}
-    for finding in report.conditions.values():
-        if finding.counterexample is not None:
-            try:
-                store.save(finding.counterexample, origin)
-            except OSError as error:
-                sys.stderr.write(f"the finding was not stored, replay will not know it: {error}\n")
+    found = (finding.counterexample for finding in report.conditions.values())
+    for path in {store.path_of(one.id) for one in found if one is not None}:
+        if not path.is_file():
+            sys.stderr.write(f"{path} could not be written: replay will not know this finding.\n")
 
 
 def _print_report(candidate: Any, report: Any) -> None:
@@ -399,16 +387,22 @@ def _print_columns(rows: Sequence[Sequence[str]]) -> None:
 
 
 @contextmanager
-def _progress(what: str, seconds: float | None) -> Iterator[None]:
-    """A spinner with the time used, on stderr and only where that is a terminal."""
+def _progress(what: str, seconds: float | None) -> Iterator[Callable[[str, str], None]]:
+    """A spinner with the time used, on stderr and only where that is a terminal.
+
+    Gives a function that shows what is under way: a condition, and what happens to it.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda condition, text: None
         return
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     limit = f" of at most {seconds:g} s" if seconds else ""
-    columns = (SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), TextColumn(limit))
+    words = TextColumn("{task.description}")
+    columns = (SpinnerColumn(), words, TimeElapsedColumn(), TextColumn(limit))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        progress.add_task(what, total=None)
-        yield
+        task = progress.add_task(what, total=None)
+        yield lambda condition, text: progress.update(
+            task, description=f"{what}: {condition} {text}"
+        )

@@ -1,6 +1,8 @@
 """Wasserstein distances between discrete measures, with both sides of the duality."""
 
 import math
+import os
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from .measures import DiscreteMeasure
 _EPS = float(np.finfo(np.float64).eps)
 _MOST_PIVOTS = 10_000_000
 _TILE = 512
+_BACKENDS = ("PYTORCH", "JAX", "CUPY", "TENSORFLOW")
 
 _Entries = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -163,10 +166,29 @@ def _in_space(x, a, y, b, p):
 def _network_simplex(a, b, cost):
     if len(a) == 1 or len(b) == 1:
         return np.outer(a, b) / a.sum(), cost[:, 0] * (len(b) == 1)
-    import ot  # slow to import, and not needed on a line
-
-    plan, log = ot.emd(a, b * (a.sum() / b.sum()), cost, numItermax=_MOST_PIVOTS, log=True)
+    plan, log = _pot().emd(a, b * (a.sum() / b.sum()), cost, numItermax=_MOST_PIVOTS, log=True)
     return plan, log["u"]
+
+
+def _pot():
+    """POT, imported on first use and without the array libraries that it would import as well.
+
+    It imports torch, JAX, CuPy and TensorFlow where they are installed, which takes seconds; the
+    solver used here reads NumPy arrays only.
+    """
+    if "ot" not in sys.modules:
+        wanted = {f"POT_BACKEND_DISABLE_{name}": "1" for name in _BACKENDS}
+        before = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+        try:
+            import ot  # noqa: F401
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+    return sys.modules["ot"]
 
 
 def _c_transform(x, y, g, p):

@@ -187,7 +187,7 @@ def list_positions(points):
 def rotary_attention(points):
     """Attention with queries and keys turned by an angle proportional to the place in the list."""
     turned = (points @ [1.0, 1.0j]) * np.exp(0.3j * np.arange(len(points)))
-    scores = np.outer(turned, turned.conj()).real
+    scores = np.real(np.outer(turned, turned.conj()))
     return points + gibbs_weights(scores, np.ones(len(points))) @ points
 
 
@@ -195,7 +195,7 @@ def positions_in_tokens(points, weights, x):
     """Rotary attention again, the place now a coordinate of the token: `(t, y)` in [0, 1] x R^2."""
     y, w = live(points, weights)
     queries, keys = ((at[:, 1:] @ [1.0, 1.0j]) * np.exp(3j * at[:, 0]) for at in (x, y))
-    attended = gibbs_weights(np.outer(queries, keys.conj()).real, w) @ y[:, 1:]
+    attended = gibbs_weights(np.real(np.outer(queries, keys.conj())), w) @ y[:, 1:]
     return np.hstack([x[:, :1], x[:, 1:] + attended])
 
 

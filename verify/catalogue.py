@@ -70,17 +70,16 @@ def _row(name, number, expected, kind, function, domain, reason, source=PAGE, **
     return Row(name, number, build, expected, reason, source)
 
 
-def _formula(twin, function, reason="the same map as a formula"):
+def _formula(twin):
     """The row of a map that is in the catalogue as a function, as a bound formula."""
 
     def build():
-        from . import _catalogue_symbolic as symbolic  # SymPy is imported where it is needed
+        from ._catalogue_symbolic import bound  # imports SymPy
 
-        bound = getattr(symbolic, function)()
-        return Symbolic(bound, twin.build().domain, name=name)
+        return Symbolic(bound(twin.name), twin.build().domain, name=name)
 
     name = f"{twin.name}-symbolic"
-    return Row(name, twin.number, build, twin.expected, reason, twin.source)
+    return Row(name, twin.number, build, twin.expected, "the same map as a formula", twin.source)
 
 
 def _flow(name, expected, function, claimed_order, reason):
@@ -260,30 +259,28 @@ _PLAIN = {
 }
 # fmt: on
 
-FORMULAS = {  # name of the plain map: its function in _catalogue_symbolic
-    "identity": "identity",
-    "centring": "centring",
-    "mean-pooling": "mean_pooling",
-    "softmax-attention": "softmax_attention",
-    "multi-head-attention": "multi_head_attention",
-    "transformer-block": "transformer_block",
-    "linear-attention": "linear_attention",
-    "sigmoid-attention": "sigmoid_attention",
-    "l2-attention": "l2_attention",
-    "unnormalised-attention": "unnormalised_attention",
-    "sink-token-attention": "sink_attention",
-    "layer-norm": "layer_norm",
-    "rms-norm": "rms_norm",
-    "token-normalisation": "token_normalisation",
-    "motsch-tadmor": "motsch_tadmor_step",
-    "vlasov-step": "vlasov_step",
-    "e-log": "e_log",
-    "steep-sign-of-mean": "steep_sign_of_mean",
-    "root-of-mean": "root_of_mean",
-    "cold-attention": "cold_attention",
-    "e-log-floored": "floored_e_log",
-}
-_SYMBOLIC = {
-    row.name: row for row in (_formula(_PLAIN[name], form) for name, form in FORMULAS.items())
-}
+FORMULAS = (  # rows that are formulas too
+    "identity",
+    "centring",
+    "mean-pooling",
+    "softmax-attention",
+    "multi-head-attention",
+    "transformer-block",
+    "linear-attention",
+    "sigmoid-attention",
+    "l2-attention",
+    "unnormalised-attention",
+    "sink-token-attention",
+    "layer-norm",
+    "rms-norm",
+    "token-normalisation",
+    "motsch-tadmor",
+    "vlasov-step",
+    "e-log",
+    "steep-sign-of-mean",
+    "root-of-mean",
+    "cold-attention",
+    "e-log-floored",
+)
+_SYMBOLIC = {row.name: row for row in (_formula(_PLAIN[name]) for name in FORMULAS)}
 CATALOGUE: Mapping[str, Row] = MappingProxyType(_PLAIN | _SYMBOLIC)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         InContextMap as InContextMap,
         MeasureMap as MeasureMap,
         Report as Report,
+        Symbolic as Symbolic,
         TokenMap as TokenMap,
         verify as verify,
     )
@@ -48,8 +49,8 @@ _HOME = {
     "InContextMap": "verify",
     "MeasureMap": "verify",
     "Report": "verify",
+    "Symbolic": "verify",
     "TokenMap": "verify",
-    "verify": "verify",
 }
 _PARTS = ("symbolic", "numeric", "verify", "proofs_checks")
 

@@ -1,0 +1,214 @@
+"""`continuous`: W1(f(mu), f(nu)) -> 0 as W1(mu, nu) -> 0."""
+
+from __future__ import annotations
+
+
+import numpy as np
+
+from .curves import Descent, Segment, Zoom, descend, jump_on, persists, simpler, zoom
+from .distance import gap
+from .noise import Noise
+from .paths import crossings, departures
+from .subject import Atoms, Clock, Subject, Unsupported
+from .trials import Outcome, Violation
+
+LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
+
+
+def check_continuous(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Outcome:
+    """Search for a jump along segments of measures.
+
+    Crossings may jump anywhere and are bisected; departures start at special measures (atoms that
+    coincide, symmetric, collinear, at a corner or the centre) and are followed down to 1e-300. Both
+    kinds come in turn, with more evaluations a crossing as time goes on.
+    """
+    outcome = Outcome()
+    work = clock.share(0.85)
+    across = crossings(subject.domain, seed, subject.lists)
+    away = departures(subject.domain, seed, subject.lists)
+    finest = 1.0
+    calls, turn = 64, 0
+    if subject.lists:
+        outcome.violation = _rare_token(subject, noise, seed, work, outcome)
+    while outcome.violation is None and work.left > 0 and turn < 4000:
+        segment = next(away if turn % 3 else across)
+        found = (_leaving if turn % 3 else _crossing)(subject, noise, segment, calls, work)
+        turn += 1
+        calls = min(1024, 64 * 2 ** (turn // 96))
+        if found is None:
+            continue
+        outcome.searched += 1
+        outcome.worst = max(outcome.worst, found.worst)
+        finest = min(finest, found.finest)
+        if found.violation is not None:
+            outcome.violation = _simplified(subject, noise, segment, found.violation, clock)
+    outcome.drawn = outcome.searched
+    outcome.evidence |= {"paths": outcome.searched, "finest distance": finest}
+    if outcome.violation is not None:
+        outcome.reason = outcome.violation.sentence
+    return outcome
+
+
+class _Seen:
+    """What one segment showed: the rise at its finest scale, and a violation or None."""
+
+    def __init__(self, worst: float, finest: float, violation: Violation | None = None):
+        self.worst, self.finest, self.violation = worst, finest, violation
+
+
+def _crossing(
+    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock
+) -> _Seen | None:
+    def respond(t: float) -> Atoms | None:
+        try:
+            return subject.push(*segment.at(t))
+        except Unsupported:
+            return None
+
+    floor = max(20 * noise.value, 1e-12 * noise.diameter)
+    found = zoom(
+        respond,
+        lambda a, b: gap(a, b, small=noise.value),
+        calls=calls,
+        floor=floor,
+        clock=clock,
+    )
+    if found is None:
+        return _Seen(0.0, segment.shift())
+    width = found.widths[-1] * segment.shift()
+    if not jump_on(found, noise.threshold):
+        return _Seen(found.rise if found.bottom else 0.0, width)
+    return _Seen(found.rise, width, _jump(segment, found, noise))
+
+
+def _jump(segment: Segment, found: Zoom, noise: Noise) -> Violation | None:
+    left, right = segment.at(found.left), segment.at(found.right)
+    distance = gap(left, right)
+    if distance > 1e-6 * segment.domain.diameter:
+        return None  # the projection on the domain tore the path, not the map
+    numbers = {
+        "defect": found.rise,
+        "threshold": noise.threshold,
+        "distance": distance,
+        "decades": float(np.log10(found.widths[0] / found.widths[-1])),
+    }
+    return Violation(
+        "jump",
+        (left, right),
+        numbers,
+        f"the image jumps by {found.rise:.3g} between two measures at distance "
+        f"{distance:.2g} (moving {segment.kind}); the jump stays while the distance falls",
+    )
+
+
+def _leaving(
+    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock
+) -> _Seen | None:
+    try:
+        start = subject.push(*segment.start)
+    except Unsupported:
+        return None
+
+    def rise(t: float) -> float | None:
+        try:
+            return gap(subject.push(*segment.at(t)), start, small=noise.value)
+        except Unsupported:
+            return None
+
+    finest = 10.0**segment.finest * segment.shift()
+    found = descend(rise, segment.finest, np.random.default_rng(8), noise.threshold, clock)
+    if found is None:
+        return _Seen(0.0, finest)
+    if not persists(found.parameters, found.rises, noise.threshold):
+        return _Seen(found.rises[-1], finest)
+    return _Seen(found.rises[-1], finest, _departure(segment, found, noise))
+
+
+def _departure(segment: Segment, found: Descent, noise: Noise) -> Violation | None:
+    fine = int(np.argmax(found.rises[-3:])) - 3 if len(found.rises) >= 3 else -1
+    t, defect = found.parameters[fine], found.rises[fine]
+    if gap(segment.start, segment.at(t)) > 1e-6 * segment.domain.diameter:
+        return None  # the projection on the domain tore the path, not the map
+    distance = t * segment.shift()
+    numbers = {
+        "defect": defect,
+        "threshold": noise.threshold,
+        "distance": distance,
+        "decades": float(np.log10(found.parameters[0] / found.parameters[-1])),
+    }
+    return Violation(
+        "jump",
+        (segment.start, segment.at(t)),
+        numbers,
+        f"the image jumps by {defect:.3g} when {_deed(segment)} at distance {distance:.2g}; "
+        f"in double arithmetic it does not decay down to there",
+    )
+
+
+def _deed(segment: Segment) -> str:
+    return {
+        "positions": "all atoms move",
+        "one atom": "one atom moves",
+        "towards boundary": "one atom moves towards the boundary",
+        "far atom": "a far atom of vanishing mass arrives",
+        "mass exchange": "mass moves from one atom to another",
+    }[segment.kind]
+
+
+def _rare_token(
+    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome
+) -> Violation | None:
+    """One token among n: a far atom of mass 1/n, as far as a list can carry it."""
+    rng = np.random.default_rng([seed, 9])
+    sizes = [size for size in LIST_SIZES if size <= subject.largest]
+    for _ in range(8):
+        points = subject.domain.sample(rng, 2)
+        alone = subject.push(points[:1], np.ones(1))
+        rises: list[float] = []
+        for size in sizes:
+            if clock.left <= 0:
+                return None
+            weights = np.array([1 - 1 / size, 1 / size])
+            rises.append(gap(subject.push(points, weights), alone, small=noise.value))
+        outcome.searched += 1
+        if persists(1 / np.array(sizes), rises, noise.threshold):
+            distance = float(np.linalg.norm(points[1] - points[0])) / sizes[-1]
+            numbers = {
+                "defect": rises[-1],
+                "threshold": noise.threshold,
+                "distance": distance,
+                "decades": float(np.log10(sizes[-1])),
+            }
+            last = (points, np.array([1 - 1 / sizes[-1], 1 / sizes[-1]]))
+            return Violation(
+                "jump",
+                ((points[:1], np.ones(1)), last),
+                numbers,
+                f"one token among {sizes[-1]} changes the image by {rises[-1]:.3g}, "
+                "as much as one among few",
+            )
+    return None
+
+
+def _simplified(
+    subject: Subject, noise: Noise, segment: Segment, found: Violation, clock: Clock
+) -> Violation:
+    """The same kind of jump on the simplest segment that shows it."""
+    last = [found]
+    at_start = np.array_equal(found.measures[0][0], segment.start[0]) and np.array_equal(
+        found.measures[0][1], segment.start[1]
+    )
+
+    def fails(trial: Segment) -> bool:
+        again = (_leaving if at_start else _crossing)(subject, noise, trial, 64, clock)
+        violation = again.violation if again else None
+        if violation is None or violation.numbers["defect"] < 0.1 * found.numbers["defect"]:
+            return False
+        last[:] = [violation]
+        return True
+
+    if "token" not in found.sentence:
+        simpler(segment, fails, clock)
+    return last[0]
+
+

@@ -1,0 +1,289 @@
+"""One-parameter families of measures, and the search for jumps and oscillations along them.
+
+A `Segment` moves positions and weights of the same atoms linearly. `zoom` looks for a jump at an
+unknown parameter: it always splits the interval over which the response is steepest, so that a
+smooth response is sampled evenly and a jump is bisected to the last bits. `descend` looks at the
+start of a segment on a logarithmic scale, down to 1e-300 where the numbers allow it.
+
+A response is called discontinuous only where it *persists*: over the finer half of the decades
+reached it falls by less than 10 %. The slowest continuous moduli fail this: `1/log(1/s)` halves
+each time the number of decades doubles.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from ..numeric import AbstractDomain
+from .subject import Atoms, Clock
+
+R = TypeVar("R")
+FALL = 0.9
+
+
+@dataclass(frozen=True)
+class Segment:
+    """The measures between `start` and `end`, which have the same number of atoms.
+
+    `tags` are indices of atoms whose images are followed; `kind` names the path in reports.
+    """
+
+    kind: str
+    start: Atoms
+    end: Atoms
+    domain: AbstractDomain
+    tags: tuple[int, ...] = ()
+
+    def at(self, t: float) -> Atoms:
+        (p, a), (q, b) = self.start, self.end
+        points = p if p is q else self.domain.project(p + t * (q - p))
+        if a is b:
+            return points, a
+        return points, a + t * (b - a)
+
+    @property
+    def finest(self) -> float:
+        """The exponent down to which small parameters still move the measure: -15.5 or -300."""
+        (p, a), (q, b) = self.start, self.end
+        moved = p != q
+        if moved.any() and (p[moved] != 0).any():
+            return -15.5
+        if not moved.any() and (a[a != b] > 0).all():
+            return -15.5
+        return -300.0
+
+    def shift(self) -> float:
+        """An upper bound of W1 between the ends, per unit of the parameter."""
+        (p, a), (q, b) = self.start, self.end
+        moving = float(np.maximum(a, b) @ np.linalg.norm(p - q, axis=1))
+        return moving + 0.5 * float(np.abs(a - b).sum()) * self.domain.diameter
+
+    def without(self, index: int) -> Segment | None:
+        """The segment with one atom left out, its weights scaled back to their sums."""
+        if index in self.tags or len(self.start[1]) == 1:
+            return None
+        keep = np.arange(len(self.start[1])) != index
+        ends: list[Atoms] = []
+        for points, weights in (self.start, self.end):
+            rest = weights[keep].sum()
+            if rest <= 0:
+                return None
+            ends.append((points[keep], weights[keep] * (weights.sum() / rest)))
+        tags = tuple(tag - (tag > index) for tag in self.tags)
+        return replace(self, start=ends[0], end=ends[1], tags=tags)
+
+    def rounded(self, cell: float) -> Segment:
+        """The segment with coordinates rounded to multiples of `cell`."""
+        p, q = (
+            self.domain.project(np.round(points / cell) * cell)
+            for points, _ in (self.start, self.end)
+        )
+        q = p if np.array_equal(p, q) else q
+        return replace(self, start=(p, self.start[1]), end=(q, self.end[1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Zoom:
+    """The steepest place found: an interval of parameters and the history of its ancestors."""
+
+    left: float
+    right: float
+    widths: tuple[float, ...]
+    rises: tuple[float, ...]
+    bottom: bool
+
+    @property
+    def rise(self) -> float:
+        return self.rises[-1]
+
+
+def persists(widths: Any, rises: Any, floor: float) -> bool:
+    """Whether a rise stays: over the finer half of the decades it falls by less than 10 %.
+
+    The largest rise near the middle of the decades reached is compared with the largest one at
+    their fine end; both must exceed `floor`.
+    """
+    decades = -np.log10(np.asarray(widths, dtype=float))
+    rises = np.asarray(rises, dtype=float)
+    low, high = decades.min(), decades.max()
+    if high - low < 3:
+        return False
+    where = (decades - low) / (high - low)
+    middle = rises[np.abs(where - 0.5) <= 0.08]
+    fine = rises[where >= 0.9]
+    if len(middle) == 0 or len(fine) == 0:
+        return False
+    return float(fine.max()) > floor and float(fine.max()) >= FALL * float(middle.max())
+
+
+class _Followed(Generic[R]):
+    """Responses along a curve, each evaluated once."""
+
+    def __init__(self, respond: Callable[[float], R | None], distance: Callable[[R, R], float]):
+        self.respond, self.distance = respond, distance
+        self.known: dict[float, R | None] = {}
+
+    def value(self, t: float) -> R | None:
+        if t not in self.known:
+            self.known[t] = self.respond(t)
+        return self.known[t]
+
+    def rise(self, left: float, right: float) -> float:
+        first, second = self.value(left), self.value(right)
+        return 0.0 if first is None or second is None else self.distance(first, second)
+
+
+def zoom(
+    respond: Callable[[float], R | None],
+    distance: Callable[[R, R], float],
+    *,
+    calls: int,
+    floor: float,
+    clock: Clock,
+    knots: int = 17,
+) -> Zoom | None:
+    """The steepest place of a response on [0, 1], by always splitting the steepest interval.
+
+    Args:
+        respond: the response at a parameter, or None where it cannot be read.
+        distance: between two responses.
+        calls: how many responses to evaluate; a rise that has not fallen over its last halvings
+            is followed down beyond that.
+        floor: rises below it count for nothing.
+        clock: stops the search.
+
+    Returns:
+        The interval that was split most often among those whose rise still exceeds `floor`, with
+        the widths and rises of its ancestors, or None.
+    """
+    curve = _Followed(respond, distance)
+    grid = np.linspace(0.0, 1.0, knots)
+    heap: list[tuple[float, float, float, tuple[float, ...], tuple[float, ...]]] = []
+
+    def push(left: float, right: float, widths: tuple[float, ...], rises: tuple[float, ...]):
+        rise = curve.rise(left, right)
+        if rise > floor:
+            slope = rise / (right - left)
+            heapq.heappush(
+                heap, (-slope, left, right, (*widths, right - left), (*rises, rise))
+            )
+
+    for left, right in zip(grid[:-1], grid[1:], strict=True):
+        push(float(left), float(right), (), ())
+    best: Zoom | None = None
+    while heap:
+        _, left, right, widths, rises = heapq.heappop(heap)
+        middle = 0.5 * (left + right)
+        bottom = not left < middle < right or right - left < 4e-16
+        if best is None or widths[-1] <= best.widths[-1]:
+            best = Zoom(left, right, widths, rises, bottom)
+        stays = len(rises) > 3 and rises[-1] >= 0.8 * rises[-4]
+        if bottom or clock.left <= 0 or (len(curve.known) >= calls and not stays):
+            break
+        if len(curve.known) > calls + 400:
+            break
+        push(left, middle, widths, rises)
+        push(middle, right, widths, rises)
+        if curve.value(middle) is None:
+            # the response cannot be read here: keep the parent as the finest that can
+            break
+    return best
+
+
+def jump_on(zoomed: Zoom | None, floor: float) -> bool:
+    """Whether the steepest place is a jump: it reached the last readable bits and persists."""
+    if zoomed is None or zoomed.rise <= floor:
+        return False
+    return zoomed.widths[-1] < 1e-7 and persists(zoomed.widths, zoomed.rises, floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """Responses at parameters that fall towards zero, with their rises."""
+
+    parameters: tuple[float, ...]
+    rises: tuple[float, ...]
+
+
+def exponents(finest: float, rng: np.random.Generator, per_decade: float) -> np.ndarray:
+    """Exponents from -0.5 down to `finest`, denser at first, jittered against aliasing."""
+    fine = np.arange(-0.5, max(finest, -16.0), -1 / per_decade)
+    tail = np.arange(-16.0, finest, -1.7) if finest < -16 else np.empty(0)
+    grid = np.concatenate([fine, tail])
+    return grid - rng.uniform(0, 0.5 / per_decade, size=len(grid))
+
+
+def descend(
+    rise_from_start: Callable[[float], float | None],
+    finest: float,
+    rng: np.random.Generator,
+    floor: float,
+    clock: Clock,
+) -> Descent | None:
+    """The rise `|R(t) - R(0)|` as t falls to `10**finest`, or None where it clearly vanishes.
+
+    Three probes at the fine end come first; the whole range is evaluated only if one of them
+    exceeds `floor`.
+    """
+    span = abs(finest)
+    probes = [finest, finest + 0.03 * span, finest + 0.06 * span]
+    seen = [rise_from_start(10.0**u) for u in probes]
+    if all(rise is None or rise <= floor for rise in seen):
+        return None
+    found: list[tuple[float, float]] = [
+        (10.0**u, rise) for u, rise in zip(probes, seen, strict=True) if rise is not None
+    ]
+    for u in exponents(finest, rng, 2.0):
+        if clock.left <= 0:
+            return None
+        rise = rise_from_start(10.0 ** float(u))
+        if rise is not None:
+            found.append((10.0 ** float(u), rise))
+    found.sort(reverse=True)
+    return Descent(tuple(t for t, _ in found), tuple(rise for _, rise in found))
+
+
+def oscillation(parameters: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The diameter of the values over windows of falling parameters.
+
+    Args:
+        parameters: (k,) falling towards zero.
+        values: (k, m) the responses.
+
+    Returns:
+        window ends (parameters) and the diameter of the responses in each window, 24 windows of
+        equal length in log t that overlap by half.
+    """
+    decades = -np.log10(parameters)
+    low, high = decades.min(), decades.max()
+    width = (high - low) / 12
+    ends, sizes = [], []
+    for start in np.linspace(low, high - width, 24):
+        inside = (decades >= start) & (decades <= start + width)
+        if inside.sum() >= 3:
+            block = values[inside]
+            ends.append(10.0 ** -(start + width))
+            sizes.append(float(np.linalg.norm(np.ptp(block, axis=0))))
+    return np.array(ends), np.array(sizes)
+
+
+def simpler(segment: Segment, fails: Callable[[Segment], bool], clock: Clock) -> Segment:
+    """The segment with as few atoms and as short coordinates as still fail."""
+    index = 0
+    while index < len(segment.start[1]):
+        trial = segment.without(index)
+        if trial is not None and clock.left > 0 and fails(trial):
+            segment = trial
+        else:
+            index += 1
+    unit = 2.0 ** np.round(np.log2(max(segment.domain.diameter, 1e-300)))
+    for bits in (0, 1, 2, 3, 5, 8):
+        trial = segment.rounded(unit / 2.0**bits)
+        if clock.left > 0 and fails(trial):
+            return trial
+    return segment

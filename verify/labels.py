@@ -1,0 +1,78 @@
+"""The images of chosen atoms, read off `f` alone: values of the in-context map of `f`.
+
+A tag is an atom of tiny mass. Where the other weights have distinct subset sums, the image measure
+tells where each atom and each tag went, so these values are facts about `f` and not about the way
+the candidate is written (Furuya, de Hoop, Lassas 2025: the regular part of the derivative; the
+order of limits and the exactness of tagging are on docs/mathematics.md).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .noise import Noise
+from .subject import Atoms, Subject, Unsupported, as_counts
+from .tagging import LARGEST_DECODED, decode, margin
+
+READABLE = 1e-9
+TINY = 1e-6
+
+
+def labels(
+    subject: Subject, noise: Noise, atoms: Atoms, follow: tuple[int, ...]
+) -> np.ndarray | None:
+    """Images (k, d') of the atoms `follow`, or None where `f` does not determine them."""
+    points, weights = atoms
+    heavy = weights > TINY * weights.max()
+    if heavy[list(follow)].any() and not _readable(points[heavy], weights[heavy]):
+        return None
+    try:
+        image = subject.push(points, weights)
+    except Unsupported:
+        return None
+    if subject.rows:
+        at = np.asarray(follow)
+        if subject.lists:
+            counts = as_counts(weights, subject.largest)
+            at = (np.cumsum(counts) - counts)[at]
+        return image[0][at]
+    return _from_masses(noise, weights, heavy, image, follow)
+
+
+def _readable(points: np.ndarray, weights: np.ndarray) -> bool:
+    if len(weights) == 1:
+        return True
+    if len(weights) > LARGEST_DECODED or len(np.unique(points, axis=0)) < len(points):
+        return False
+    return margin(weights / weights.sum()) > READABLE
+
+
+def _from_masses(
+    noise: Noise, weights: np.ndarray, heavy: np.ndarray, image: Atoms, follow: tuple[int, ...]
+) -> np.ndarray | None:
+    found: dict[int, np.ndarray] = {}
+    wanted = [i for i in follow if heavy[i]]
+    if wanted:
+        gap = margin(weights[heavy])
+        decoded = decode(weights[heavy], _without_tiny(image, weights), gap / 4, 1e2 * noise.value)
+        if decoded.images is None:
+            return None
+        place = np.cumsum(heavy) - 1
+        found |= {i: decoded.images[place[i]] for i in wanted}
+    for i in follow:
+        if not heavy[i]:
+            at = np.flatnonzero(np.abs(image[1] - weights[i]) <= 1e-6 * weights[i])
+            if len(at) != 1:
+                return None
+            found[i] = image[0][at[0]]
+    return np.array([found[i] for i in follow])
+
+
+def _without_tiny(image: Atoms, weights: np.ndarray) -> Atoms:
+    keep = image[1] > TINY * weights.max()
+    return image[0][keep], image[1][keep]
+
+
+def label_distance(first: np.ndarray, second: np.ndarray) -> float:
+    """The largest distance between the images of one followed atom."""
+    return float(np.linalg.norm(first - second, axis=1).max())

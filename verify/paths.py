@@ -1,0 +1,143 @@
+"""Which segments of measures to try: generic ones, and ones that start at degenerate measures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..numeric import AbstractDomain, FiniteSet
+from .curves import Segment
+from .recipes import Recipe, generic_weights
+from .subject import Atoms
+
+CROSSINGS = ("positions", "one atom", "weights", "mass exchange")
+DEPARTURES = ("positions", "one atom", "far atom", "mass exchange", "towards boundary")
+_BASES = (
+    ("uniform", ()),
+    ("anchors", ()),
+    ("lattice", ()),
+    ("uniform", ("symmetric",)),
+    ("uniform", ("coincide",)),
+    ("lattice", ("coincide",)),
+    ("uniform", ("centre",)),
+    ("boundary", ()),
+    ("uniform", ("collinear",)),
+)
+
+
+def moving(domain: AbstractDomain, kinds: tuple[str, ...]) -> tuple[str, ...]:
+    """The kinds of paths that a domain has: on a finite set only masses move."""
+    if not isinstance(domain, FiniteSet):
+        return kinds
+    return tuple(kind for kind in kinds if kind in ("weights", "mass exchange", "far atom"))
+
+
+def crossing(
+    domain: AbstractDomain, rng: np.random.Generator, kind: str, lists: bool
+) -> Segment | None:
+    """A segment between two generic measures, on which a jump may lie anywhere."""
+    n = int(rng.integers(1 if kind != "mass exchange" else 2, 6))
+    points = Recipe(n, int(rng.integers(2**31))).build(domain, equal=True)[0]
+    weights = np.full(n, 1 / n) if lists else generic_weights(rng, n)
+    if kind in ("positions", "one atom"):
+        other = domain.sample(rng, n)
+        if kind == "one atom":
+            other[1:] = points[1:]
+        return Segment(kind, (points, weights), (other, weights), domain)
+    if lists:
+        return None
+    if kind == "weights":
+        end = generic_weights(rng, n) * rng.uniform(0.05, 1.0, size=n)
+    else:
+        i, j = rng.choice(n, size=2, replace=False)
+        end = weights.copy()
+        end[i], end[j] = 0.0, weights[i] + weights[j]
+    return Segment(kind, (points, weights), (points, end / end.sum()), domain)
+
+
+def departure(
+    domain: AbstractDomain, rng: np.random.Generator, kind: str, lists: bool
+) -> Segment | None:
+    """A segment that leaves a special measure: its start is where the jump is looked for."""
+    law, edits = _BASES[int(rng.integers(len(_BASES)))]
+    n = int(rng.integers(1, 5))
+    recipe = Recipe(n, int(rng.integers(2**31)), law, "uniform", edits)
+    points, weights = recipe.build(domain, equal=True)
+    if not lists and not edits and rng.uniform() < 0.5:
+        weights = generic_weights(rng, len(points))
+    if kind == "positions":
+        end = domain.project(points + 0.3 * domain.diameter * rng.normal(size=points.shape))
+        return Segment(kind, (points, weights), (end, weights), domain)
+    if kind in ("one atom", "towards boundary"):
+        end = points.copy()
+        i = int(rng.integers(len(points)))
+        end[i] = (domain.sample if kind == "one atom" else domain.boundary)(rng, 1)[0]
+        return Segment(kind, (points, weights), (end, weights), domain)
+    if lists:
+        return None
+    if kind == "far atom":
+        place = _place(domain, rng)
+        points = np.concatenate([points, place])
+        start = np.append(weights, 0.0)
+        end = np.append(0.5 * weights, 0.5)
+        return Segment(kind, (points, start), (points, end), domain)
+    if len(points) < 2:
+        return None
+    i, j = rng.choice(len(points), size=2, replace=False)
+    end = weights.copy()
+    moved = 0.5 * weights[i]
+    end[i] -= moved
+    end[j] += moved
+    return Segment(kind, (points, weights), (points, end), domain)
+
+
+def _place(domain: AbstractDomain, rng: np.random.Generator) -> np.ndarray:
+    kind = rng.integers(3)
+    if kind == 0:
+        return domain.sample(rng, 1)
+    if kind == 1:
+        return domain.boundary(rng, 1)
+    anchors = domain.anchors()
+    return anchors[rng.integers(len(anchors))][None]
+
+
+def crossings(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segment]:
+    """Endless crossings, the kinds in turn; a function of the seed alone."""
+    rng = np.random.default_rng([seed, 6])
+    while True:
+        for kind in moving(domain, CROSSINGS):
+            segment = crossing(domain, rng, kind, lists)
+            if segment is not None:
+                yield segment
+
+
+def departures(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segment]:
+    """Endless departures, the kinds in turn; a function of the seed alone."""
+    rng = np.random.default_rng([seed, 7])
+    while True:
+        for kind in moving(domain, DEPARTURES):
+            segment = departure(domain, rng, kind, lists)
+            if segment is not None:
+                yield segment
+
+
+def tagged(segment: Segment, rng: np.random.Generator, masses: tuple[float, ...]) -> Segment:
+    """The segment with tags of the given tiny masses added at places where no atom is."""
+    places = segment.domain.sample(rng, len(masses))
+    tags = np.array(masses)
+
+    def add(atoms: Atoms) -> Atoms:
+        points, weights = atoms
+        scaled = weights * (1 - tags.sum())
+        return np.concatenate([points, places]), np.concatenate([scaled, tags])
+
+    n = len(segment.start[1])
+    start, end = add(segment.start), add(segment.end)
+    if segment.start[1] is segment.end[1]:
+        end = (end[0], start[1])
+    if segment.start[0] is segment.end[0]:
+        end = (start[0], end[1])
+    return Segment(
+        segment.kind, start, end, segment.domain, segment.tags + tuple(range(n, n + len(masses)))
+    )

@@ -1,0 +1,239 @@
+"""Calling a user's candidate: fresh arrays in, checked arrays out, within a time budget."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .candidates import Candidate, Flow, InContextMap, MeasureMap, Symbolic, TokenMap
+
+Atoms = tuple[np.ndarray, np.ndarray]
+"""Points (n, d) and weights (n,) of a discrete measure, float64."""
+
+LARGEST = 4096
+FLOW_STEPS = 16
+
+
+class Undefined(Exception):
+    """The candidate raised, or returned something that is no image of a measure."""
+
+    def __init__(self, reason: str, atoms: Atoms):
+        super().__init__(reason)
+        self.reason, self.atoms = reason, atoms
+
+
+class Unsupported(Exception):
+    """The candidate cannot be asked this (an unweighted list cannot carry these weights)."""
+
+
+class OutOfTime(BaseException):
+    """The time of a check is used up; raised inside a call that outlives the whole budget."""
+
+    def __init__(self, atoms: Atoms | None = None):
+        super().__init__()
+        self.atoms = atoms
+
+
+class Clock:
+    """A deadline. `check` raises `OutOfTime` past it; `until` gives a nearer one."""
+
+    def __init__(self, seconds: float):
+        self.start = time.monotonic()
+        self.end = self.start + seconds
+
+    @property
+    def left(self) -> float:
+        return self.end - time.monotonic()
+
+    def check(self) -> None:
+        if self.left <= 0:
+            raise OutOfTime
+
+    def share(self, fraction: float) -> Clock:
+        """A clock that ends after `fraction` of the time left."""
+        return Clock(max(0.0, self.left) * fraction)
+
+
+class Subject:
+    """A candidate under test, behind one interface.
+
+    `push` gives the image measure `f(mu)`; `rows` tells whether its row `i` is the image of atom
+    `i`; `query` gives values of an in-context map at points that need not be atoms.
+    """
+
+    def __init__(self, candidate: Candidate):
+        self.candidate = candidate
+        self.domain = candidate.domain
+        self.rows = not isinstance(candidate, MeasureMap)
+        self.in_context = isinstance(candidate, (InContextMap, Symbolic))
+        self.lists = isinstance(candidate, TokenMap) and not candidate.weighted
+        self.calls = 0
+        self.seconds = 0.0
+        self.dtypes: set[str] = set()
+        self.largest = LARGEST
+        self._since: float | None = None
+        self._atoms: Atoms | None = None
+
+    # -- the three questions -------------------------------------------------------------------
+    def push(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
+        """The image measure `f(mu)`: points (k, d') and weights (k,).
+
+        Raises `Undefined` where the function raises or returns a wrong shape or a non-finite
+        number, and `Unsupported` where a list cannot carry the weights.
+        """
+        candidate, atoms = self.candidate, (points, weights)
+        if isinstance(candidate, MeasureMap):
+            return self._pair(self._call(candidate.fn, atoms, points, weights), atoms)
+        if isinstance(candidate, Flow):
+            return self.flow(points, weights, candidate.time, FLOW_STEPS), weights
+        if isinstance(candidate, TokenMap):
+            if candidate.weighted:
+                out = self._call(candidate.fn, atoms, points, weights)
+                return self._rows(out, len(points), atoms), weights
+            return self._push_list(points, weights)
+        return self.query(points, weights, points), weights
+
+    def query(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Images (m, d') of the queries `x` of an in-context map."""
+        atoms = (points, weights)
+        return self._rows(self._call(self.candidate.fn, atoms, points, weights, x), len(x), atoms)
+
+    def flow(
+        self, points: np.ndarray, weights: np.ndarray, horizon: float, steps: int
+    ) -> np.ndarray:
+        """Points of a `Flow` candidate at `horizon`, in `steps` steps."""
+        atoms = (points, weights)
+        out = self._call(self.candidate.fn, atoms, points, weights, float(horizon), int(steps))
+        return self._rows(out, len(points), atoms)
+
+    def _push_list(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
+        counts = as_counts(weights, self.largest)
+        tokens = np.repeat(points, counts, axis=0)
+        out = self._rows(
+            self._call(self.candidate.fn, (points, weights), tokens), len(tokens), (points, weights)
+        )
+        return out, np.full(len(tokens), 1 / len(tokens))
+
+    # -- one guarded call ----------------------------------------------------------------------
+    def _call(self, fn: Callable[..., Any], atoms: Atoms, *arguments: Any) -> Any:
+        fresh = [np.array(a, dtype=float) if isinstance(a, np.ndarray) else a for a in arguments]
+        self.calls += 1
+        self._atoms = atoms
+        started = self._since = time.perf_counter()
+        try:
+            with np.errstate(all="ignore"):
+                return fn(*fresh)
+        except Exception as error:  # the user's function: whatever it raises is a finding
+            text = " ".join(str(error).split())[:120]
+            raise Undefined(
+                f"the function raised {type(error).__name__}{': ' * bool(text)}{text}", atoms
+            ) from error
+        finally:
+            self._since = None
+            self.seconds += time.perf_counter() - started
+
+    def _array(self, out: Any, atoms: Atoms) -> np.ndarray:
+        if hasattr(out, "detach"):
+            out = out.detach().cpu()
+        try:
+            array = np.asarray(out)
+            self.dtypes.add(str(array.dtype))
+            real = array.astype(float) if array.dtype.kind in "fiub" else None
+        except (TypeError, ValueError):
+            real = None
+        if real is None:
+            raise Undefined(f"the function returned no array of numbers ({_kind(out)})", atoms)
+        return real
+
+    def _rows(self, out: Any, count: int, atoms: Atoms) -> np.ndarray:
+        array = self._array(out, atoms)
+        if array.ndim != 2 or len(array) != count:
+            raise Undefined(
+                f"the function returned shape {array.shape} where ({count}, d') was expected", atoms
+            )
+        if not np.isfinite(array).all():
+            raise Undefined("the function returned a number that is not finite", atoms)
+        return array
+
+    def _pair(self, out: Any, atoms: Atoms) -> Atoms:
+        if not (isinstance(out, (tuple, list)) and len(out) == 2):
+            raise Undefined(
+                f"the function returned {_kind(out)} where (points, weights) was expected", atoms
+            )
+        weights = self._array(out[1], atoms)
+        if weights.ndim != 1:
+            raise Undefined(
+                f"the function returned weights of shape {weights.shape} where (k,) was expected",
+                atoms,
+            )
+        points = self._rows(out[0], len(weights), atoms)
+        if not np.isfinite(weights).all():
+            raise Undefined("the function returned a weight that is not finite", atoms)
+        if (weights < 0).any():
+            raise Undefined(f"the function returned a negative weight ({weights.min():.3g})", atoms)
+        if not weights.sum() > 0:
+            raise Undefined("the function returned a measure of mass zero", atoms)
+        keep = weights > 0
+        return points[keep], weights[keep]
+
+    # -- calls that outlive the budget ---------------------------------------------------------
+    @contextmanager
+    def interrupted_after(self, clock: Clock) -> Iterator[None]:
+        """Raise `OutOfTime` inside a user's call that runs on well past the deadline.
+
+        Python delivers signals in the main thread only; in another thread the deadline is seen
+        between calls.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        patience = max(1.0, 0.5 * clock.left)
+
+        def expire(*_: object) -> None:
+            since = self._since
+            if since is not None and time.perf_counter() - since > patience:
+                raise OutOfTime(self._atoms)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+
+        previous = signal.signal(signal.SIGALRM, expire)
+        signal.setitimer(signal.ITIMER_REAL, patience + 0.2)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+
+
+def as_counts(weights: np.ndarray, largest: int) -> np.ndarray:
+    """Whole numbers proportional to `weights` with the smallest possible sum <= `largest`.
+
+    Raises `Unsupported` where there are none: a list of tokens carries rational weights only.
+    """
+    share = weights / weights.sum()
+    positive = share[share > 0]
+    for total in _list_lengths(len(positive), largest):
+        counts = share * total
+        if np.abs(counts - np.rint(counts)).max() < 1e-9 * total:
+            return np.rint(counts).astype(int)
+    raise Unsupported("a list of tokens cannot carry these weights")
+
+
+def _list_lengths(atoms: int, largest: int) -> Iterator[int]:
+    yield from range(atoms, min(256, largest) + 1)
+    total = 512
+    while total <= largest:
+        yield total
+        total *= 2
+
+
+def _kind(value: Any) -> str:
+    shape = getattr(value, "shape", None)
+    return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else (
+        "None" if value is None else f"a {type(value).__name__}"
+    )

@@ -1,0 +1,96 @@
+"""`B1`: support-preserving, `f(sum a_i delta_{x_i}) = sum a_i delta_{y_i}`, merging allowed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .distance import spread
+from .noise import Noise
+from .recipes import Recipe
+from .simplify import simplify
+from .subject import Atoms, Clock, Subject, Undefined, Unsupported
+from .tagging import binary_weights, decode, margin, support_defect
+from .trials import Outcome, Violation, run_trials
+
+_ATOMS = (1, 2, 3, 4, 5, 6, 8, 10)
+
+
+def check_support(
+    subject: Subject, noise: Noise, sizes: tuple[int, ...], seed: int, clock: Clock
+) -> Outcome:
+    """Binary tagging: give the atoms weights with distinct subset sums and read the output masses.
+
+    Where row `i` of the output is the image of atom `i` by construction, the outputs carry the
+    input weights, and only the reading of coincident atoms is left to test; `well-defined` did.
+    """
+    outcome = Outcome()
+    if subject.rows:
+        outcome.reason = (
+            "row i of the output is the image of atom i and carries its weight; "
+            "coincident atoms have one image"
+        )
+
+    def trial(recipe: Recipe) -> Violation | None:
+        points, _ = recipe.build(subject.domain, equal=True)
+        points = points[: _ATOMS[-1]]
+        return _violation_at(subject, noise, _distinct(points), outcome)
+
+    atoms = tuple(size for size in sizes if size in _ATOMS)
+    if subject.lists:
+        outcome.evidence["kind"] = "list"
+        return outcome
+    found = run_trials(trial, atoms, seed, clock.share(0.8), outcome, draws=300)
+    if found is not None:
+        outcome.violation = _simplified(subject, noise, found, clock)
+        outcome.reason = outcome.violation.sentence
+    return outcome
+
+
+def _distinct(points: np.ndarray) -> np.ndarray:
+    return np.unique(points, axis=0)
+
+
+def _violation_at(
+    subject: Subject, noise: Noise, points: np.ndarray, outcome: Outcome
+) -> Violation | None:
+    weights = binary_weights(len(points))
+    try:
+        image = subject.push(points, weights)
+    except (Undefined, Unsupported):
+        return None
+    tolerance = min(0.25 * margin(weights), 0.25)
+    decoded = decode(weights, image, tolerance, near=1e2 * noise.value)
+    if decoded.images is not None:
+        return None
+    defect = support_defect(weights, image)
+    outcome.worst = max(outcome.worst, defect)
+    if defect <= max(noise.threshold, 1e-6 * spread(image)):
+        return None
+    numbers = {"defect": defect, "threshold": noise.threshold, "mismatch": decoded.mismatch}
+    return Violation(
+        "tagging",
+        ((points, weights),),
+        numbers,
+        f"{decoded.reason}: the image is at distance {defect:.3g} from every "
+        "measure that carries the input weights",
+    )
+
+
+def _simplified(subject: Subject, noise: Noise, found: Violation, clock: Clock) -> Violation:
+    last = [found]
+
+    def fails(points: np.ndarray, weights: np.ndarray) -> bool:
+        again = _violation_at(subject, noise, _distinct(points), Outcome())
+        if again is None or again.numbers["defect"] < 0.1 * found.numbers["defect"]:
+            return False
+        last[:] = [again]
+        return True
+
+    points, weights = found.measures[0]
+    simplify((points, weights), fails, subject.domain, clock)
+    return last[0]
+
+
+def support_violation(subject: Subject, noise: Noise, atoms: Atoms) -> Violation | None:
+    """The violation of (B1) at one measure, with its own weights."""
+    return _violation_at(subject, noise, atoms[0], Outcome())

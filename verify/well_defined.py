@@ -1,0 +1,187 @@
+"""`well-defined`: the candidate is a function of the measure, not of how it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from .distance import gap
+from .noise import Noise
+from .recipes import Recipe
+from .simplify import simplify
+from .subject import Atoms, Clock, Subject, Undefined, Unsupported
+from .trials import Outcome, Violation, run_trials
+
+Operation = Callable[[np.ndarray, np.ndarray, np.random.Generator], Atoms]
+
+
+def _permute(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+    order = np.arange(len(points))[::-1] if len(points) < 4 else rng.permutation(len(points))
+    return points[order], weights[order]
+
+
+def _split(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+    part = weights[0] / 4
+    return (
+        np.concatenate([points, points[:1]]),
+        np.concatenate([[weights[0] - part], weights[1:], [part]]),
+    )
+
+
+def _replicate(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+    return np.concatenate([points, points]), np.concatenate([weights, weights]) / 2
+
+
+def _add_zero_weight(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+    """A zero-weight atom at a place where no atom is, put first."""
+    place = 2 * points[:1] - points[-1:] if len(points) > 1 else -points[:1] + 0.5
+    return np.concatenate([place, points]), np.concatenate([[0.0], weights])
+
+
+OPERATIONS: dict[str, Operation] = {
+    "permute": _permute,
+    "split": _split,
+    "replicate": _replicate,
+    "zero-weight": _add_zero_weight,
+}
+LIST_OPERATIONS = ("permute", "replicate")
+
+SENTENCES = {
+    "repeat": "the same call gave another measure the second time",
+    "permute": "listing the atoms in another order changes the image",
+    "split": "writing one atom as two coincident ones changes the image",
+    "replicate": "writing every atom twice with half its weight changes the image",
+    "zero-weight": "adding an atom of weight zero changes the image",
+    "queries": "the image of a query depends on the other queries of the call",
+    "mass": "the image has another total mass than the measure",
+}
+
+
+def check_well_defined(
+    subject: Subject, noise: Noise, sizes: tuple[int, ...], seed: int, clock: Clock
+) -> Outcome:
+    """Look for a measure whose image depends on the way it is written."""
+    outcome = Outcome()
+
+    def trial(recipe: Recipe) -> Violation | None:
+        atoms = recipe.build(subject.domain, equal=subject.lists)
+        try:
+            return _first_violation(subject, noise, atoms, recipe.seed, outcome)
+        except Unsupported:
+            return None
+
+    found = run_trials(trial, sizes, seed, clock.share(0.8), outcome, draws=400)
+    if found is not None:
+        outcome.violation = _simplified(subject, noise, found, clock)
+        outcome.reason = outcome.violation.sentence
+    return outcome
+
+
+def _first_violation(
+    subject: Subject, noise: Noise, atoms: Atoms, seed: int, outcome: Outcome
+) -> Violation | None:
+    points, weights = atoms
+    try:
+        image = subject.push(points, weights)
+    except Undefined as undefined:
+        return _undefined(undefined)
+    if not subject.lists and abs(image[1].sum() - weights.sum()) > _mass_tolerance(noise):
+        return _violation("mass", (atoms,), abs(image[1].sum() - weights.sum()), noise)
+    names = LIST_OPERATIONS if subject.lists else tuple(OPERATIONS)
+    rng = np.random.default_rng([seed, 4])
+    for name in ("repeat", *names):
+        other = atoms if name == "repeat" else OPERATIONS[name](points, weights, rng)
+        other = (subject.domain.project(other[0]), other[1]) if name == "zero-weight" else other
+        try:
+            defect = gap(image, subject.push(*other), small=noise.threshold)
+        except Undefined as undefined:
+            return _undefined(undefined)
+        outcome.worst = max(outcome.worst, defect)
+        if defect > noise.threshold and _confirmed(subject, atoms, other, defect, noise):
+            measures = (atoms,) if name == "repeat" else (atoms, other)
+            return _violation(name, measures, defect, noise)
+    return _query_violation(subject, noise, atoms, rng) if subject.in_context else None
+
+
+def _query_violation(
+    subject: Subject, noise: Noise, atoms: Atoms, rng: np.random.Generator
+) -> Violation | None:
+    points, weights = atoms
+    x = subject.domain.sample(rng, 3)
+    try:
+        together = subject.query(points, weights, x)
+        alone = np.concatenate([subject.query(points, weights, x[i : i + 1]) for i in (2, 1, 0)])
+    except Undefined as undefined:
+        return _undefined(undefined)
+    if together.shape != alone.shape:
+        return None
+    defect = float(np.linalg.norm(together - alone[::-1], axis=1).max())
+    if defect <= noise.threshold:
+        return None
+    again = float(np.linalg.norm(together - subject.query(points, weights, x), axis=1).max())
+    if again > 1e-3 * defect or _jitter(subject, (points, weights), noise) > 1e-3 * defect:
+        return None
+    return _violation("queries", (atoms, (x, np.full(3, 1 / 3))), defect, noise)
+
+
+def _confirmed(subject: Subject, first: Atoms, second: Atoms, defect: float, noise: Noise) -> bool:
+    """The defect stands far above what rounding does to either way of writing the measure.
+
+    At a jump of the map the last bits of a sum decide, so another order of the atoms may change the
+    image although the map is a function of the measure. There a change of the positions by some
+    units in the last place changes the image as much, and the defect is not held against it.
+    """
+    jitter = max(_jitter(subject, first, noise), _jitter(subject, second, noise))
+    return defect > max(1e3 * jitter, noise.threshold) or first is second
+
+
+def _jitter(subject: Subject, atoms: Atoms, noise: Noise) -> float:
+    """How far the image moves when positions move by a few units in the last place."""
+    points, weights = atoms
+    rng = np.random.default_rng(5)
+    image = subject.push(points, weights)
+    worst = 0.0
+    size = np.maximum(np.abs(points), subject.domain.diameter)
+    for _ in range(6):
+        step = 4e-16 * size * rng.choice([-1.0, 0.0, 1.0], size=points.shape)
+        moved = subject.domain.project(points + step)
+        worst = max(worst, gap(image, subject.push(moved, weights), small=1e-3 * noise.value))
+    return worst
+
+
+def _mass_tolerance(noise: Noise) -> float:
+    return max(1e-6, 1e3 * noise.value / max(noise.scale, 1e-300))
+
+
+def _undefined(undefined: Undefined) -> Violation:
+    return Violation("undefined", (undefined.atoms,), {}, undefined.reason)
+
+
+def _violation(name: str, measures: tuple[Atoms, ...], defect: float, noise: Noise) -> Violation:
+    numbers = {"defect": defect, "threshold": noise.threshold}
+    return Violation(name, measures, numbers, f"{SENTENCES[name]} (by {defect:.3g})")
+
+
+def _simplified(subject: Subject, noise: Noise, found: Violation, clock: Clock) -> Violation:
+    """The same violation on the simplest measure that still shows it."""
+    last: list[Violation] = [found]
+
+    def fails(points: np.ndarray, weights: np.ndarray) -> bool:
+        try:
+            again = _first_violation(subject, noise, (points, weights), 0, Outcome())
+        except Unsupported:
+            return False
+        if again is None or again.operation != found.operation:
+            return False
+        if again.numbers.get("defect", 1.0) < 0.1 * found.numbers.get("defect", 1.0):
+            return False
+        last[:] = [again]
+        return True
+
+    keep_weights = subject.lists
+    points, weights = found.measures[0]
+    if keep_weights:
+        weights = np.full(len(points), 1 / len(points))
+    simplify((points, weights), fails, subject.domain, clock)
+    return last[0]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 from importlib import metadata
+from typing import Any
 
 
 def packages() -> list[tuple[str, str]]:
@@ -17,6 +19,27 @@ def packages() -> list[tuple[str, str]]:
             continue
         rows.append((name.group(), _version(name.group(), extra.group(1) if extra else None)))
     return rows
+
+
+ENGINES = ("reference", "numpy", "native", "cuda", "mpmath")
+
+
+def engines() -> list[tuple[str, str]]:
+    """Each engine, tried on a map with a known value: whether it works here, or why it does not."""
+    from pushforward.symbolic import Measure, Point, SymbolicMap, dot, gibbs
+
+    x, y, mu = Point("x"), Point("y"), Measure("mu")
+    attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    return [(name, _state(attention, name)) for name in ENGINES]
+
+
+def _state(attention: Any, engine: str) -> str:
+    try:
+        value = attention([[-1.0], [1.0]], [0.5, 0.5], [[1.0]], engine=engine)
+    except ValueError as error:
+        return f"not here; {error}"
+    works = abs(float(value[0, 0]) - math.tanh(1.0)) < 1e-12
+    return "works" if works else f"wrong: it gives {float(value[0, 0])!r} for tanh(1)"
 
 
 def _version(name: str, extra: str | None) -> str:

@@ -145,6 +145,12 @@ def test_splitting_maps_split(name):
     )
 
 
+def test_every_formula_is_a_row():
+    from pushforward.symbolic.formulas import NAMES
+
+    assert set(FORMULAS) == set(NAMES)
+
+
 @pytest.mark.parametrize("name", FORMULAS)
 @pytest.mark.parametrize("seed", range(3))
 def test_a_formula_is_its_plain_twin(name, seed):

@@ -1,6 +1,6 @@
 """The formulas of the catalogue: named in-context maps, ordinary and near the line, unbound.
 
-`formula(name)` makes one; `pushforward.verify.catalogue` binds numbers to it and knows the verdicts.
+`formula(name)` makes one; the catalogue in `pushforward.verify` binds numbers and knows verdicts.
 """
 
 from __future__ import annotations

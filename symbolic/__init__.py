@@ -17,6 +17,8 @@ from .binders import (
     mass as mass,
 )
 from .canonical import canonical as canonical, digest as digest, read as read
+from .derivatives import Derivatives as Derivatives, derive as derive
+from .expansion import expanded as expanded, vanishes as vanishes
 from .gateaux import (
     Along as Along,
     MassAt as MassAt,
@@ -76,3 +78,4 @@ from .terms import (
     outer as outer,
     stack as stack,
 )
+from .vlasov import Statement as Statement, Vlasov as Vlasov

@@ -371,7 +371,8 @@ def size(v: Basic) -> int | None:
     if isinstance(v, Stack):
         sizes = [size(a) for a in v.args]
         return None if None in sizes else sum(sizes)  # type: ignore[arg-type]
-    return None
+    inside = [p for p in getattr(v, "parts", ()) if isinstance(p, VectorTerm)]
+    return size(inside[0]) if inside else None  # an integral has the size of its body
 
 
 def _coefficient(term: Basic, scaled: type) -> tuple[Expr, Basic]:
@@ -767,6 +768,14 @@ class RowStack(MatrixTerm):
 # ---- scalars
 
 
+def _upright(v: VectorTerm) -> VectorTerm:
+    """A sum or its negative, whichever has the plus at its first summand: for `<v, v>`."""
+    if not isinstance(v, VectorSum):
+        return v
+    first = min(v.args, key=lambda a: _order(_coefficient(a, Scaled)[1]))
+    return -v if _coefficient(first, Scaled)[0].could_extract_minus_sign() else v
+
+
 class Dot(ScalarTerm):
     """The inner product of two vectors."""
 
@@ -779,6 +788,8 @@ class Dot(ScalarTerm):
                 return a * b * Component(q, p.args[0])
         if isinstance(u, Ones) and isinstance(v, Ones):
             return a * b * Dimension(u)
+        if u == v:
+            u = v = _upright(u)
         return Mul(a, b, make(cls, *in_order((u, v))))
 
     def _eval_is_extended_nonnegative(self) -> bool | None:

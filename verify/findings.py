@@ -27,6 +27,12 @@ class Counterexample:
 
     `operation` names what was done (`permute`, `split`, `jump`, `tagging`, ...); `measures` are the
     inputs, one or several; `numbers` hold the defect, the threshold it had to pass, and the scale.
+
+    >>> import pushforward as pf
+    >>> cut = pf.MeasureMap(lambda p, w: (p[:1], w[:1]), pf.Box([-1.0], [1.0]))
+    >>> found = pf.verify(cut, budget=1.0)["well-defined"].counterexample
+    >>> found.condition, len(found.measures) > 0, found.replay()
+    ('well-defined', True, 'STILL FAILS')
     """
 
     condition: str
@@ -66,7 +72,11 @@ class Counterexample:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on one condition, its reason in one sentence, and the evidence."""
+    """The verdict on one condition, its reason in one sentence, and the evidence.
+
+    >>> Finding("B1", "tested", "No counterexample in 100 trials.", {"trials": 100}).verdict
+    'tested'
+    """
 
     condition: str
     verdict: str
@@ -91,7 +101,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The findings of one `verify` call, with all that is needed to repeat it."""
+    """The findings of one `verify` call, with all that is needed to repeat it.
+
+    >>> import pushforward as pf
+    >>> stay = pf.InContextMap(lambda p, w, x: x, pf.Box([-1.0], [1.0]))
+    >>> report = pf.verify(stay, conditions=["B1"], budget=1.0)
+    >>> report.ok, list(report.conditions), report["B1"].verdict
+    (True, ['well-defined', 'B1'], 'tested')
+    """
 
     candidate: dict[str, Any]
     domain: str

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from ..numeric import AbstractDomain, parse_domain
-from .candidates import KINDS, Candidate, on_domain
+from .candidates import KINDS, Candidate, InContextMap, MeasureMap, on_domain
 
 FORMS = "file.py:name, package.module:name or a name in the catalogue"
 
@@ -99,8 +99,9 @@ def _around(function: Any, place: str, kind: str, domain: AbstractDomain) -> Any
     for value in vars(module).values() if module else ():
         if type(value).__name__ == kind and getattr(value, "fn", None) is function:
             return value
-    if kind in ("InContextMap", "MeasureMap"):
-        return next(k for k in KINDS if k.__name__ == kind)(function, domain)
+    for simple in (InContextMap, MeasureMap):
+        if simple.__name__ == kind:
+            return simple(function, domain)
     raise ValueError(f"{place} is the function of a {kind} that its file does not name; name it.")
 
 

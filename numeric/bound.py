@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 
 from .arrays import namespace, real_array, to_numpy
+from .blocked import evaluate
 from .program import Program
 from .reference import Inputs, interpret
 
@@ -168,6 +169,21 @@ class Request:
             {name: _double(value) for name, value in self.inputs.parameters.items()},
         )
 
+    def in_dtype(self) -> Inputs:
+        """The inputs in the library and on the device of the points, in the floating type."""
+        return Inputs(
+            {name: self._cast(rows) for name, rows in self.inputs.points.items()},
+            {name: (self._cast(a), self._cast(w)) for name, (a, w) in self.inputs.measures.items()},
+            {name: self._cast(value) for name, value in self.inputs.parameters.items()},
+        )
+
+    def _cast(self, array: Any) -> Any:
+        xp = namespace(self.like)
+        device, dtype = array_api_compat.device(self.like), getattr(xp, self.dtype.name)
+        if namespace(array) is xp:
+            return array_api_compat.to_device(xp.astype(array, dtype, copy=False), device)
+        return xp.asarray(to_numpy(array), dtype=dtype, device=device)
+
     def answer(self, value: np.ndarray) -> Any:
         """The value in the library and on the device of the inputs, in the floating type."""
         value = np.ascontiguousarray(value, dtype=self.dtype)
@@ -302,6 +318,10 @@ def _reference(request: Request) -> Any:
     return request.answer(interpret(request.program, request.on_numpy(), request.order))
 
 
+def _numpy(request: Request) -> Any:
+    return evaluate(request.program, request.in_dtype(), request.order)
+
+
 def _mpmath(request: Request) -> Any:
     from .multiprecision import interpret_precisely
 
@@ -310,7 +330,7 @@ def _mpmath(request: Request) -> Any:
 
 
 def _engine(name: str, request: Request) -> Callable[[Request], Any]:
-    engines = {"auto": _reference, "reference": _reference, "mpmath": _mpmath}
+    engines = {"auto": _numpy, "reference": _reference, "numpy": _numpy, "mpmath": _mpmath}
     if name not in engines:
         raise ValueError(f"expected an engine of {', '.join(engines)}, got {name!r}")
     return engines[name]

@@ -338,7 +338,7 @@ class _Lowering:
     @rule.register(Block)
     @rule.register(Rows)
     def _(self, term: Any, scope: _Scope) -> Use:
-        op = "block" if type(term) is Block else "rows"
+        op = {Block: "block", Rows: "rows"}[type(term)]
         inner, start, stop = term.args
         ends = (int(start), "end" if stop is sympy.oo else int(stop))
         return self.builder.emit(op, self.value(inner, scope), attributes=ends)

@@ -25,6 +25,9 @@ BINARY = "pow atan2 less less_equal equal".split()
 NARY = "add mul max min and or select".split()
 """The same for any number of operands; `select` takes condition, value, ..., and a last value."""
 
+CONDITIONS = "less less_equal equal and or not".split()
+"""Those whose values are true or false."""
+
 LIKE = "zeros zero_matrix ones identity basis dimension columns".split()
 """Values that take from their operands nothing but the number of components.
 
@@ -113,9 +116,9 @@ class Instruction:
         return f"{kind}[{','.join(map(str, self.axes))}] = {' '.join(words + over)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """A checked list of instructions and the one that is the result.
+    """A checked list of instructions and the one that is the result; equal by its digest.
 
     >>> builder = Builder()
     >>> x, y = builder.point("x"), builder.atoms("mu", Axis("mu", 0))
@@ -144,6 +147,12 @@ class Program:
 
     def __len__(self) -> int:
         return len(self.instructions)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     @property
     def rank(self) -> int:

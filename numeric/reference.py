@@ -129,7 +129,7 @@ class _Run:
 
     def value(self, index: int, instruction: Instruction, values: list) -> np.ndarray:
         if instruction.op in LIKE:
-            return self.arithmetic.array(_like(instruction, self.shapes, index))
+            return self.arithmetic.array(like(instruction, self.shapes, index))
         over = (instruction.over,) if instruction.over else ()
         axes = (*instruction.axes, *over)
         ranks = [self.program.instructions[use.index].rank for use in instruction.operands]
@@ -147,7 +147,7 @@ class _Run:
         return self.arithmetic.functions[name](*operands)
 
 
-def _like(instruction: Instruction, shapes: tuple[Shape, ...], index: int) -> np.ndarray:
+def like(instruction: Instruction, shapes: tuple[Shape, ...], index: int) -> np.ndarray:
     shape = shapes[index]
     if instruction.op == "identity":
         return np.eye(shape[0])
@@ -330,7 +330,7 @@ _RULES: Mapping[str, Callable[..., np.ndarray]] = {
 }
 
 
-def _float_constant(text: str) -> Any:
+def float_constant(text: str) -> Any:
     if text in CONSTANTS:
         return CONSTANTS[text]
     number = Fraction(text)
@@ -352,7 +352,7 @@ def _float_power(base: np.ndarray, exponent: Fraction) -> np.ndarray:
 
 FLOAT64 = Arithmetic(
     array=lambda values: np.asarray(values, dtype=np.float64),
-    constant=_float_constant,
+    constant=float_constant,
     functions={
         "add": np.add,
         "mul": np.multiply,

@@ -1,0 +1,189 @@
+"""One evaluation in tiles: what is kept whole, what exists for a tile, and for one instruction."""
+
+import math
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any
+
+import array_api_compat
+
+from .arrays import namespace
+from .functions import array_functions
+from .parts import Part, Workspace, aligned
+from .program import Axis, Instruction, Program, Use
+from .reference import Inputs
+from .schedule import Step, operand_row, schedule
+
+TILE_NUMBERS = 2**18
+"""Numbers of the largest array in a tile: it stays in the second-level cache."""
+
+
+class Run:
+    """One evaluation: what is kept so far, whole, by instruction."""
+
+    def __init__(self, program: Program, inputs: Inputs, rules: "Rules"):
+        self.program, self.inputs, self.rules = program, inputs, rules
+        self.schedule = schedule(program)
+        like = next(iter(inputs.measures.values()))[0]
+        self.xp, self.dtype = namespace(like), like.dtype
+        self.device = array_api_compat.device(like)
+        self.functions = array_functions(self.xp)
+        self.shapes = inputs.shapes(program)
+        self.values: dict[int, Any] = {}
+        self.workspace = Workspace(self.xp, self.dtype)
+        self.log_weights: dict[str, tuple[Any, Any]] = {}
+
+    def number(self, value: Any) -> Any:
+        return self.xp.asarray(value, dtype=self.dtype, device=self.device)
+
+    def make(self, step: Step) -> None:
+        """All members of a step, tile by tile."""
+        if step.axis is None or not step.pairs:
+            tile = Tile(self, 0, None)
+            self.values |= {index: tile.value(index, step.axis) for index in step.members}
+            return
+        pieces: dict[int, list] = {index: [] for index in step.members}
+        rows, height = self.inputs.count(step.axis), self.height(step)
+        for start in range(0, max(rows, 1), height):
+            tile = Tile(self, start, min(start + height, rows))
+            for index in step.members:
+                pieces[index].append(self.workspace.outlasting(tile.value(index, step.axis)))
+        for index, parts in pieces.items():
+            axes = self.program.instructions[index].axes
+            along = len(self.shapes[index]) + axes.index(step.axis)
+            self.values[index] = parts[0] if len(parts) == 1 else self.xp.concat(parts, axis=along)
+
+    def height(self, step: Step) -> int:
+        """The rows of a tile, so that the largest array of a pair has a bounded size."""
+        widths = [self.width(index, row) for index, row in step.pairs]
+        widths += [self.width(index, step.axis) for index in step.members]
+        return max(1, TILE_NUMBERS // max(widths))
+
+    def width(self, index: int, row: Axis | None) -> int:
+        """The numbers that an instruction takes for one row."""
+        instruction = self.program.instructions[index]
+        others = math.prod(self.inputs.count(axis) for axis in instruction.axes if axis != row)
+        numbers = others * math.prod(self.shapes[index])
+        if instruction.op == "cumulant" and len(instruction.operands) > 2:
+            # A covariance of vectors holds the centred ones of every atom.
+            assert instruction.over is not None
+            rows = max(self.shapes[index], default=1)
+            numbers = max(numbers, others * rows * self.inputs.count(instruction.over))
+        return numbers
+
+    def weights(self, owner: str) -> Any:
+        return self.inputs.measures[owner][1]
+
+    def weights_in_exponent(self, owner: str) -> tuple[Any, Any]:
+        """The logarithms of the weights in units of the largest, and that of the largest."""
+        if owner not in self.log_weights:
+            weights = self.weights(owner)
+            largest = self.xp.max(weights)
+            self.log_weights[owner] = self.xp.log(weights / largest), self.xp.log(largest)
+        return self.log_weights[owner]
+
+
+class Tile:
+    """The rows start..stop-1 of a step, and what has been made for them; stop None is all rows."""
+
+    def __init__(self, run: Run, start: int, stop: int | None):
+        self.run, self.start, self.stop = run, start, stop
+        self.made: dict[Any, Any] = {}
+
+    def value(self, index: int, row: Axis | None) -> Any:
+        """The array of an instruction, its axis `row` cut to the rows of the tile."""
+        key = index, row
+        if key not in self.made:
+            make = self._cut if self.is_whole(index) else self._make
+            self.made[key] = make(index, row)
+        return self.made[key]
+
+    def is_whole(self, index: int) -> bool:
+        return index in self.run.values
+
+    def _cut(self, index: int, row: Axis | None) -> Any:
+        array = self.run.values[index]
+        if row is None or self.stop is None:
+            return array
+        rank = len(self.run.shapes[index])
+        place = rank + self.run.program.instructions[index].axes.index(row)
+        cut = [slice(None)] * array.ndim
+        cut[place] = slice(self.start, self.stop)
+        return array[tuple(cut)]
+
+    def _make(self, index: int, row: Axis | None) -> Any:
+        work = Work(self, index, row)
+        part = self.run.rules[work.instruction.op](work, work.instruction)
+        return work.full(part, work.instruction.axes)
+
+
+class Work:
+    """One instruction in one tile: its operands as parts, in the instruction's names of axes."""
+
+    def __init__(self, tile: Tile, index: int, row: Axis | None):
+        self.tile, self.index, self.row = tile, index, row
+        self.instruction = tile.run.program.instructions[index]
+        self.run, self.xp = tile.run, tile.run.xp
+
+    @property
+    def key(self) -> tuple | None:
+        """The name of the memory of a pair; values that are kept have none."""
+        index = self.index
+        return None if self.row is None or index in self.run.schedule.rows else (index, self.row)
+
+    def part(self, use: Use) -> Part:
+        row = operand_row(self.run.program, use, self.row)
+        return Part(self.tile.value(use.index, row), use.axes)
+
+    def parts(self) -> list[Part]:
+        return [self.part(use) for use in self.instruction.operands]
+
+    def count(self, axis: Axis) -> int:
+        if axis == self.row and self.tile.stop is not None:
+            return self.tile.stop - self.tile.start
+        return self.run.inputs.count(axis)
+
+    def common(self, *parts: Part, rows_first: bool = False) -> tuple[list, tuple[Axis, ...]]:
+        """The arrays with the axes of all, ready to be combined by components."""
+        axes = tuple(dict.fromkeys(axis for part in parts for axis in part.axes))
+        if rows_first and self.row in axes:
+            axes = (self.row, *(axis for axis in axes if axis != self.row))
+        return [aligned(self.xp, part, axes) for part in parts], axes
+
+    def full(self, part: Part, axes: tuple[Axis, ...]) -> Any:
+        """The array with each of the axes at its full length."""
+        array = aligned(self.xp, part, axes)
+        counts = tuple(self.count(axis) for axis in axes)
+        if tuple(array.shape[part.rank :]) == counts:
+            return array
+        return self.xp.broadcast_to(array, (*part.components, *counts))
+
+    def sum(self, *parts: Part) -> Part:
+        arrays, axes = self.common(*parts)
+        return Part(reduce(lambda a, b: a + b, arrays), axes)
+
+    def product(self, *parts: Part) -> Part:
+        arrays, axes = self.common(*parts)
+        return Part(reduce(lambda a, b: a * b, arrays), axes)
+
+    def image(self, matrix: Part, vector: Part) -> Part:
+        """A matrix times a vector, one matrix product where the matrix does not vary."""
+        if matrix.axes:
+            (a, b), axes = self.common(matrix, vector)
+            return Part(self.xp.sum(a * b[None, ...], axis=1), axes)
+        flat = self.xp.reshape(vector.array, (vector.array.shape[0], -1))
+        array = self.xp.matmul(matrix.array, flat)
+        return Part(self.xp.reshape(array, (-1, *vector.array.shape[1:])), vector.axes)
+
+    def stacked(self, parts: list[Part], rank: int) -> Part:
+        """Parts one below the other; those of lower rank are one component."""
+        axes = tuple(dict.fromkeys(axis for part in parts for axis in part.axes))
+        arrays = [self.full(part, axes) for part in parts]
+        rows = [
+            array[None, ...] if part.rank < rank else array
+            for array, part in zip(arrays, parts, strict=True)
+        ]
+        return Part(self.xp.concat(rows, axis=0), axes)
+
+
+Rules = Mapping[str, Callable[[Work, Instruction], Part]]

@@ -37,6 +37,7 @@ A = Matrix("A")
 G = SymbolicMap(x + gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu)
 bound = G.bind(A=np.eye(2))
 attention = pf.Symbolic(bound, pf.Ball(2))
+slope = G.jacobian()
 field = VelocityField(gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu)
 tokens = field.bind(A=np.eye(2))
 """
@@ -146,7 +147,7 @@ def test_a_domain_given_is_the_one_used(run):
 def test_a_symbolic_map_is_derived_and_then_judged(run):
     code, out, _ = run("verify", "maps.py:attention", *QUICK)
     assert code == 0
-    assert out.index("acobian") < out.index("well-defined") and out.count("proved") >= 4
+    assert out.index("D_x G(mu, x)") < out.index("well-defined") and out.count("proved") >= 4
 
 
 def test_a_bound_map_needs_a_domain(run):
@@ -158,10 +159,10 @@ def test_an_unbound_map_is_derived_but_not_verified(run):
     line = sentence(*run("verify", "maps.py:G"))
     assert "bind" in line
     code, out, _ = run("derive", "maps.py:G")
-    assert code == 0 and "flat" in out.lower()
+    assert code == 0 and "D_x G(mu, x)" in out and "dG/dm(mu, x)(z)" in out
 
 
-@pytest.mark.parametrize("target", ["G", "bound", "attention", "field", "tokens"])
+@pytest.mark.parametrize("target", ["G", "bound", "attention", "field", "tokens", "slope"])
 def test_derive_takes_terms_bound_or_not(run, target):
     code, out, _ = run("derive", f"maps.py:{target}")
     assert code == 0 and out.strip()

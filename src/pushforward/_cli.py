@@ -312,7 +312,7 @@ def _read_measure(path: Path) -> Any:
 
 
 def _derivation(found: Any, target: str) -> Any:
-    from pushforward.symbolic import SymbolicMap, VelocityField, derive
+    from pushforward.symbolic import DerivedTerm, SymbolicMap, VelocityField, derive
 
     for wrapped in ("field", "bound", "map"):
         found = getattr(found, wrapped, found)
@@ -320,6 +320,8 @@ def _derivation(found: Any, target: str) -> Any:
         return derive(found)
     if isinstance(found, VelocityField):
         return found.vlasov()
+    if isinstance(found, DerivedTerm):
+        return found
     raise ValueError(
         f"{target} is no symbolic map or velocity field, so it has no formula to derive; "
         "write it as a SymbolicMap, see pushforward.symbolic."

@@ -104,6 +104,24 @@ def test_text_says_everything_in_100_columns():
     assert text.endswith("1 refuted, 1 undecided, 1 proved, 1 tested, 1 not-applicable")
 
 
+def test_measures_that_look_alike_are_shown_to_the_last_digit():
+    text = render_text(FULL)
+    assert f"0.3333333333333333 at (0.25, {0.5 + 2**-40!r})" in text
+    assert f"(0.25, {0.5 + 2**-40!r})" in render_html(FULL)
+
+
+def test_a_counterexample_of_two_conditions_is_shown_once():
+    pair = counterexample(([[0.0]], [1.0]), ([[1.0]], [1.0]), condition="continuous")
+    both = report(
+        Finding("continuous", "refuted", "The image jumps.", {}, pair),
+        Finding("B2", "refuted", "f is not continuous.", {}, pair),
+    )
+    text, html = render_text(both), render_html(both)
+    assert text.count("pushforward replay id-1") == 1 and "continuous and B2 are refuted" in text
+    assert html.count("pushforward replay id-1") == 1 and "counterexample of continuous" in html
+    assert junit(both).count("pushforward replay id-1") == 2
+
+
 def test_many_atoms_are_cut_in_text_and_said():
     crowd = counterexample((np.linspace(0, 1, 500)[:, None], None))
     text = render_text(report(Finding("B1", "refuted", "Atoms split.", {}, crowd)))

@@ -8,9 +8,9 @@ from importlib.resources import files
 import jinja2
 import numpy as np
 
-from .findings import Finding, Report
+from .findings import Counterexample, Finding, Report
 from .pictures import curve_picture, measures_picture
-from .report import atoms, label, number, summary, title, vector
+from .report import atom_tables, label, number, summary, title, vector
 
 MEANING = {
     "well-defined": "a function of the measure, not of the list of atoms",
@@ -36,32 +36,43 @@ def render(report: Report, page: bool) -> str:
         report=report,
         summary=summary(report),
         meaning=MEANING,
-        findings=[_finding_view(name, finding) for name, finding in report.conditions.items()],
+        findings=_finding_views(report),
         about=[(key, block(value)) for key, value in report.candidate.items() if value is not None],
     )
 
 
-def _finding_view(name: str, finding: Finding) -> dict[str, object]:
-    found = finding.counterexample
+def _finding_views(report: Report) -> list[dict[str, object]]:
+    """What the page shows of each finding; a counterexample is shown once and then named."""
+    shown: dict[str, str] = {}
+    views = []
+    for name, finding in report.conditions.items():
+        found = finding.counterexample
+        first = shown.setdefault(found.id, name) if found else name
+        views.append(_finding_view(name, finding, first))
+    return views
+
+
+def _finding_view(name: str, finding: Finding, shown_at: str) -> dict[str, object]:
+    found = finding.counterexample if shown_at == name else None
     return {
         "name": name,
+        "shown_at": shown_at if shown_at != name else None,
         "verdict": finding.verdict,
         "reason": finding.reason,
         "evidence": block(finding.evidence) if finding.evidence else None,
         "counterexample": found,
         "picture": found and measures_picture(found.measures, found.id),
-        "tables": [_atom_table(measure) for measure in found.measures] if found else [],
+        "tables": _atom_tables(found) if found else [],
         "numbers": [(key, number(value)) for key, value in found.numbers.items()] if found else [],
     }
 
 
-def _atom_table(measure) -> dict[str, object]:
-    points, weights = np.asarray(measure.points), np.asarray(measure.weights)
-    rows = [
-        (number(weight), vector(point))
-        for point, weight in list(zip(points, weights, strict=True))[:_ROWS_SHOWN]
+def _atom_tables(found: Counterexample) -> list[dict[str, object]]:
+    tables = atom_tables(found.measures, _ROWS_SHOWN)
+    return [
+        {"rows": rows, "more": len(measure) - len(rows)}
+        for measure, rows in zip(found.measures, tables, strict=True)
     ]
-    return {"atoms": atoms(len(weights)), "rows": rows, "more": len(weights) - len(rows)}
 
 
 def block(value: object) -> dict[str, object]:
@@ -91,7 +102,7 @@ def _step(value) -> dict[str, object]:
 
 def _sequence(items: Sequence) -> dict[str, object]:
     if _is_curve(items):
-        rows = [vector(np.array(pair)) for pair in items]
+        rows = [vector(pair) for pair in items]
         return {"shape": "curve", "picture": curve_picture(items), "rows": rows}
     if items and all(isinstance(item, Mapping) and not _is_step(item) for item in items):
         return _records(items)

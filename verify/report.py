@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 import textwrap
 from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from ..numeric import DiscreteMeasure
 from .findings import Counterexample, Finding, Report
 
 _WIDTH = 100
@@ -80,13 +84,12 @@ def _counterexamples(report: Report) -> list[tuple[str, Counterexample]]:
 def _counterexample_lines(found: Counterexample, refuted: str = "") -> list[str]:
     names = refuted or found.condition
     lines = [f"{names} {'are' if ' and ' in names else 'is'} refuted ({found.operation}) by:"]
-    for i, measure in enumerate(found.measures):
-        points, weights = np.asarray(measure.points), np.asarray(measure.weights)
-        lines.append(f"  measure {i + 1} of {len(found.measures)}: {atoms(len(weights))}")
-        for point, weight in list(zip(points, weights, strict=True))[:_ATOMS_SHOWN]:
-            lines.append(f"    {number(weight)} at {vector(point)}")
-        if len(weights) > _ATOMS_SHOWN:
-            lines.append(f"    and {len(weights) - _ATOMS_SHOWN} more")
+    tables = atom_tables(found.measures, _ATOMS_SHOWN)
+    for i, (measure, rows) in enumerate(zip(found.measures, tables, strict=True)):
+        lines.append(f"  measure {i + 1} of {len(found.measures)}: {atoms(len(measure))}")
+        lines += [f"    {weight} at {point}" for weight, point in rows]
+        if len(measure) > len(rows):
+            lines.append(f"    and {len(measure) - len(rows)} more")
     if found.numbers:
         listed = ", ".join(f"{label(key)} {number(value)}" for key, value in found.numbers.items())
         lines += textwrap.wrap(
@@ -97,12 +100,32 @@ def _counterexample_lines(found: Counterexample, refuted: str = "") -> list[str]
     return [*lines, f"  again: pushforward replay {found.id}"]
 
 
+def atom_tables(measures: Sequence[DiscreteMeasure], most: int) -> list[list[tuple[str, str]]]:
+    """For each measure the weights and points of its first atoms, as text.
+
+    Six digits are shown, or all of them where two measures would look the same.
+    """
+
+    def tables(show: Callable[[Any], str]) -> list[list[tuple[str, str]]]:
+        return [
+            [
+                (show(weight), vector(point, show))
+                for point, weight in zip(m.points[:most], m.weights[:most], strict=True)
+            ]
+            for m in measures
+        ]
+
+    short = tables(number)
+    alike = any(one == other for one, other in combinations(short, 2))
+    return tables(lambda value: repr(float(value))) if alike else short
+
+
 def atoms(n: int) -> str:
     return "1 atom" if n == 1 else f"{n} atoms"
 
 
-def vector(point: np.ndarray) -> str:
-    shown = [number(value) for value in point[:6]]
+def vector(point: Sequence[float], show: Callable[[Any], str] | None = None) -> str:
+    shown = [(show or number)(value) for value in point[:6]]
     return "(" + ", ".join([*shown, "..."] if len(point) > 6 else shown) + ")"
 
 

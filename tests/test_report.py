@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pushforward.numeric import DiscreteMeasure
+from pushforward.proofs_checks import LEDGER
 from pushforward.verify import store
 from pushforward.verify.findings import VERDICTS, Counterexample, Finding, Report
 from pushforward.verify.report import junit, number, render_html, render_text
@@ -19,6 +20,8 @@ TREE = {
     "source": "Furuya, de Hoop & Lassas (2025)",
     "premises": [{"rule": "affine", "conclusion": "the energy is bounded", "premises": []}],
 }
+
+RULE = LEDGER["integral"]
 
 
 def counterexample(*clouds, condition="B1", identifier="id-1", **numbers):
@@ -49,7 +52,8 @@ FULL = report(
             {"curve": [(10.0**-k, 1.0 + k) for k in range(9)]}),
     Finding("B1", "refuted", "Two atoms have four images.",
             {"kinds": [{"kind": "tag", "worst": 1e-15}, {"kind": "merge", "runs": 3}]}, PAIR),
-    Finding("B2", "proved", "Every head is continuous.", {"proof": TREE, "nothing": None}),
+    Finding("B2", "proved", "Every head is continuous.",
+            {"proof": TREE, "nothing": None, "rules": [RULE], "matrix": np.eye(2)}),
     Finding("vlasov", "not-applicable", "B1 is refuted."),
 )  # fmt: skip
 
@@ -148,6 +152,7 @@ def test_html_says_everything():
         "2400",
         "merge",
         "numpy 2.0",
+        RULE.source,
     ):
         assert shown in text
     assert "tricky <b>" in text  # the name of a candidate is text, not markup
@@ -214,6 +219,7 @@ def test_json_is_standard():
 
     document = json.loads(FULL.to_json(), parse_constant=refuse)
     assert document["conditions"]["B1"]["counterexample"]["numbers"]["limit"] == "inf"
+    assert document["conditions"]["B2"]["evidence"]["rules"][0]["source"] == RULE.source
     assert {finding["verdict"] for finding in document["conditions"].values()} <= set(VERDICTS)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +168,9 @@ class Report:
 
 
 def _plain(value: Any) -> Any:
-    """JSON-ready data: arrays to lists, infinities and NaN to their names."""
+    """JSON-ready data: records to objects, arrays to lists, infinities and NaN to their names."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 import jinja2
-import numpy as np
 
 from .findings import Counterexample, Finding, Report
 from .pictures import curve_picture, measures_picture
@@ -20,6 +19,7 @@ MEANING = {
     "vlasov": "the flow solves the Vlasov equation of its field",
 }
 _ROWS_SHOWN = 24
+_LONG = 40
 
 
 def render(report: Report, page: bool) -> str:
@@ -30,6 +30,7 @@ def render(report: Report, page: bool) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters["label"] = label
+    about = report.to_dict()["candidate"]
     return environment.from_string(source).render(
         page=page,
         title=title(report),
@@ -37,29 +38,33 @@ def render(report: Report, page: bool) -> str:
         summary=summary(report),
         meaning=MEANING,
         findings=_finding_views(report),
-        about=[(key, block(value)) for key, value in report.candidate.items() if value is not None],
+        about=[(key, block(value)) for key, value in about.items() if value is not None],
     )
 
 
 def _finding_views(report: Report) -> list[dict[str, object]]:
-    """What the page shows of each finding; a counterexample is shown once and then named."""
-    shown: dict[str, str] = {}
-    views = []
+    """What the page shows of each finding; what two of them share is shown once and then named."""
+    views, before = [], []
     for name, finding in report.conditions.items():
-        found = finding.counterexample
-        first = shown.setdefault(found.id, name) if found else name
-        views.append(_finding_view(name, finding, first))
+        views.append(_finding_view(name, finding, before))
+        before.append((name, finding))
     return views
 
 
-def _finding_view(name: str, finding: Finding, shown_at: str) -> dict[str, object]:
-    found = finding.counterexample if shown_at == name else None
+def _finding_view(
+    name: str, finding: Finding, before: Sequence[tuple[str, Finding]]
+) -> dict[str, object]:
+    found, evidence = finding.counterexample, finding.to_dict()["evidence"]
+    found_at = next((n for n, f in before if found and f.counterexample == found), None)
+    evidence_at = next((n for n, f in before if f.to_dict()["evidence"] == evidence), None)
+    found = None if found_at else found
     return {
         "name": name,
-        "shown_at": shown_at if shown_at != name else None,
+        "found_at": found_at,
+        "evidence_at": evidence_at if evidence else None,
         "verdict": finding.verdict,
         "reason": finding.reason,
-        "evidence": block(finding.evidence) if finding.evidence else None,
+        "evidence": block(evidence) if evidence and not evidence_at else None,
         "counterexample": found,
         "picture": found and measures_picture(found.measures, found.id),
         "tables": _atom_tables(found) if found else [],
@@ -76,15 +81,13 @@ def _atom_tables(found: Counterexample) -> list[dict[str, object]]:
 
 
 def block(value: object) -> dict[str, object]:
-    """What the page shows for a piece of evidence: text, rows, a table, a proof tree or a curve."""
+    """What the page shows for evidence, as in JSON: text, rows, a table, a proof or a curve."""
     if _is_step(value):
         return _step(value)
     if isinstance(value, Mapping):
         rows = [(label(key), block(item)) for key, item in value.items()]
         return {"shape": "rows", "rows": rows}
-    if isinstance(value, np.ndarray):
-        return block(value.tolist())
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, list):
         return _sequence(value)
     text = "none" if value is None else number(value)
     return {"shape": "lines" if "\n" in text else "text", "text": text}
@@ -106,6 +109,8 @@ def _sequence(items: Sequence) -> dict[str, object]:
         return {"shape": "curve", "picture": curve_picture(items), "rows": rows}
     if items and all(isinstance(item, Mapping) and not _is_step(item) for item in items):
         return _records(items)
+    if any(len(str(item)) > _LONG for item in items):
+        return {"shape": "list", "items": [block(item) for item in items[:_ROWS_SHOWN]]}
     if all(not isinstance(item, (Mapping, list, tuple)) for item in items):
         shown = [number(item) for item in items[:_ROWS_SHOWN]]
         more = [f"and {len(items) - len(shown)} more"] if len(items) > len(shown) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..numeric import DiscreteMeasure
 
 _COLOURS = ("#1f5fa8", "#c8501e", "#2e7d4f", "#7b4fa3")
 _INK = "#3a4149"
-_STYLE: dict[Any, Any] = {
+_STYLE = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -39,7 +40,7 @@ def measures_picture(measures: Sequence[DiscreteMeasure], key: str) -> str:
     to be seen so are drawn as crosses. The same measures and key give the same text.
     """
     line = all(np.asarray(measure.points).shape[1] == 1 for measure in measures)
-    with rc_context(_STYLE | {"svg.hashsalt": key}):
+    with _style(key):
         figure = Figure(figsize=(5.4, 2.6) if line else (4.4, 4.4), layout="constrained")
         axes = figure.add_subplot()
         (_draw_sticks if line else _draw_discs)(axes, measures)
@@ -54,7 +55,7 @@ def curve_picture(pairs: Sequence[Sequence[float]]) -> str:
     values = np.array(pairs, dtype=float)
     x, y = values[np.isfinite(values).all(axis=1)].T
     order = np.argsort(x)
-    with rc_context(_STYLE | {"svg.hashsalt": "curve"}):
+    with _style("curve"):
         figure = Figure(figsize=(4.6, 2.4), layout="constrained")
         axes = figure.add_subplot()
         axes.plot(x[order], y[order], marker="o", markersize=3.5, linewidth=1.2, color=_COLOURS[0])
@@ -63,6 +64,12 @@ def curve_picture(pairs: Sequence[Sequence[float]]) -> str:
         if _spans_decades(y):
             axes.set_yscale("log")
         return _svg(figure)
+
+
+def _style(key: str) -> AbstractContextManager[None]:
+    """The look of all pictures; the key makes the names inside an SVG its own."""
+    settings: dict[Any, Any] = {**_STYLE, "svg.hashsalt": key}
+    return rc_context(settings)
 
 
 def _spans_decades(values: np.ndarray) -> bool:

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 }
 # library -> the modules that may import it, as "part/module.py" or "part/"
 HOMES = {
-    "sympy": {"symbolic/", "numeric/lowering.py", "proofs_checks/enclosure.py"},
+    "sympy": {"symbolic/", "numeric/lowering.py", "proofs_checks/"},
     "hypothesis": {"verify/"},
     "flint": {"proofs_checks/"},
     "typer": {"root/_cli.py"},

@@ -329,6 +329,15 @@ def test_our_own_failure_is_never_a_verdict(run, monkeypatch):
     )
 
 
+def test_the_words_are_those_of_the_api():
+    """The command line repeats them, to check arguments before it imports anything."""
+    from pushforward.verify.findings import CONDITIONS, VERDICTS
+    from pushforward.verify.verify import BUDGETS
+
+    assert _cli.CONDITIONS == CONDITIONS and _cli.BUDGETS == BUDGETS
+    assert set(_cli.COLOURS) == set(VERDICTS)
+
+
 def test_help_is_fast_and_light():
     code = (
         "import sys; sys.argv = ['pushforward', '--help']\n"

@@ -3,7 +3,7 @@ if "." not in __name__:
         "import pushforward.symbolic, not symbolic: install the package first (pip install .)"
     )
 
-from . import terms as terms
+from . import library as library, terms as terms
 from .binders import (
     Binder as Binder,
     Cumulant as Cumulant,

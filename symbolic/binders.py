@@ -72,9 +72,16 @@ class Binder(Term):
         """The same head with other parts."""
         raise NotImplementedError
 
-    def opened(self) -> tuple[BoundPoint, tuple]:
-        """The variable and the parts as they stand: to read, not to put elsewhere."""
-        return self.variable, self.parts
+    def opened(self, avoid: frozenset = frozenset()) -> tuple[Any, tuple]:
+        """The variable and the parts as they stand, to read or to close again.
+
+        What is put into the parts before they are closed may not speak of the variable; with the
+        free symbols of what is put in to `avoid`, the variable is a fresh one where it must be.
+        """
+        if self.variable not in avoid:
+            return self.variable, self.parts
+        y = FreshPoint()
+        return y, self.parts_at(y)
 
     def parts_at(self, point: VectorTerm) -> tuple:
         """The parts with the variable replaced by a vector term."""
@@ -90,8 +97,7 @@ class Binder(Term):
         if go.untouched(Tuple(*self.parts)):
             variable, parts = self.variable, self.parts
         else:
-            variable = FreshPoint() if self.variable in go.incoming else self.variable
-            opened = self.parts if variable is self.variable else self.parts_at(variable)
+            variable, opened = self.opened(go.incoming)
             parts = tuple(_scoped(go, self.variable)(p) for p in opened)
         if measure is self.measure and all(a is b for a, b in zip(parts, self.parts, strict=True)):
             return self
@@ -136,8 +142,12 @@ def pulled(slot: Any, variable: VectorTerm) -> tuple[str, Any, Any] | None:
     """
     free = lambda t: variable not in free_symbols(t)  # noqa: E731
     if isinstance(slot, (Scaled, MatrixScaled)):
-        constant, rest = _factored(slot.args[0], free)
-        return None if constant is S.One else ("scale", constant, slot.func(rest, slot.args[1]))
+        c, core = slot.args
+        constant, rest = _factored(c, free)
+        if constant is not S.One:
+            return "scale", constant, slot.func(rest, core)
+        found = None if isinstance(core, (VectorSum, MatrixSum)) else pulled(core, variable)
+        return None if found is None else (found[0], found[1], c * found[2])
     if isinstance(slot, Mul):
         constant, rest = _factored(slot, free)
         return None if constant is S.One else ("scale", constant, rest)
@@ -202,6 +212,7 @@ class Integral(Binder):
             return body.func(*(Integral(like, variable, measure) for like in body.args))
         if variable not in free_symbols(body):
             return body if body is S.Zero else mass(measure) * body
+        (body,), variable = _named((body,), variable)  # first: signs may turn with the names
         found = pulled(body, variable)
         if found is not None:
             how, constant, rest = found
@@ -213,7 +224,7 @@ class Integral(Binder):
         if law is not None:
             constant, rest, energy = law
             return constant * Cumulant((rest,), variable, measure, energy)
-        return make(_INTEGRALS[kind(body)], *_closed(body, variable, measure))
+        return make(_INTEGRALS[kind(body)], body, variable, measure)
 
     @property
     def variable(self) -> BoundPoint:
@@ -246,11 +257,6 @@ def gibbs_weight(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple
     return None
 
 
-def _closed(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple:
-    (body,), variable = _named((body,), variable)
-    return body, variable, measure
-
-
 class ScalarIntegral(Integral, ScalarTerm):
     """An integral with a scalar value."""
 
@@ -263,8 +269,8 @@ class MatrixIntegral(Integral, MatrixTerm):
     """An integral with a matrix value."""
 
     def transposed(self) -> MatrixTerm:
-        y = FreshPoint()
-        return Integral(Transpose(self.at(y)), y, self.measure)
+        y, (body,) = self.opened()
+        return Integral(Transpose(body), y, self.measure)
 
 
 _INTEGRALS = {"scalar": ScalarIntegral, "vector": VectorIntegral, "matrix": MatrixIntegral}
@@ -334,15 +340,15 @@ class Cumulant(Binder):
             return slots[0]
         if any(variable not in free_symbols(h) or isinstance(h, (Zero, ZeroMatrix)) for h in slots):
             return zero_like(*(Integral(h, variable, measure) for h in slots))
+        (*slots, energy), variable = _named((*slots, energy), variable)
         for i, slot in enumerate(slots):
             found = pulled(slot, variable)
             if found is not None:
                 return _cumulant_pulled(slots, i, found, (variable, measure, energy))
-        parts, variable = _named((*slots, energy), variable)
-        tensors = [h for h in parts[:-1] if rank(h)]
-        scalars = in_order(h for h in parts[:-1] if not rank(h))
+        tensors = [h for h in slots if rank(h)]
+        scalars = in_order(h for h in slots if not rank(h))
         result = _CUMULANTS[sum(map(rank, tensors))]
-        return make(result, Tuple(*tensors, *scalars), variable, measure, parts[-1])
+        return make(result, Tuple(*tensors, *scalars), variable, measure, energy)
 
     @property
     def slots(self) -> tuple:
@@ -393,8 +399,7 @@ class MatrixCumulant(Cumulant, MatrixTerm):
     """A cumulant with two vector slots, rows and columns, or with one matrix slot."""
 
     def transposed(self) -> MatrixTerm:
-        y = FreshPoint()
-        slots, energy = self.at(y)
+        y, (*slots, energy) = self.opened()
         tensors = [h for h in slots if rank(h)]
         swapped = tensors[::-1] if len(tensors) == 2 else [Transpose(tensors[0])]
         return Cumulant([*swapped, *slots[len(tensors) :]], y, self.measure, energy)

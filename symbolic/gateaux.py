@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
-from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, S, Subs, Symbol, exp
+from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, Mul, S, Subs, Symbol, exp
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank, zero_like
 from .substitution import at_slot, substitute
@@ -119,6 +119,8 @@ class Gateaux:
 
     def __init__(self, direction: Direction):
         self.direction = direction
+        moved = direction.increment if isinstance(direction, Along) else direction.point
+        self.incoming = free_symbols(moved)
         self.memory: dict[Basic, Any] = {}
 
     def __call__(self, term: Any) -> Any:
@@ -172,6 +174,18 @@ def _(term: Expr, go: Gateaux) -> Expr:
 @rule.register
 def _(term: Add, go: Gateaux) -> Expr:
     return Add(*(go(a) for a in term.args))
+
+
+@rule.register
+def _(term: Mul, go: Gateaux) -> Expr:
+    factors = term.args
+    changed = [i for i, f in enumerate(factors) if go.changes(f)]
+    return Add(*(Mul(*factors[:i], go(factors[i]), *factors[i + 1 :]) for i in changed))
+
+
+@rule.register
+def _(term: exp, go: Gateaux) -> Expr:
+    return term * go(term.args[0])
 
 
 @rule.register
@@ -355,8 +369,7 @@ def transport(measure: MeasureTerm, go: Gateaux) -> Transport:
 
 @rule.register
 def _(term: Integral, go: Gateaux) -> Any:
-    y, mu = FreshPoint(), term.measure
-    body = term.at(y)
+    (y, (body,)), mu = term.opened(go.incoming), term.measure
     result = Integral(go(body), y, mu)
     if not go.changes(mu):
         return result
@@ -372,8 +385,7 @@ def _(term: Integral, go: Gateaux) -> Any:
 
 @rule.register
 def _(term: LogPartition, go: Gateaux) -> Expr:
-    y, mu = FreshPoint(), term.measure
-    energy = term.at(y)
+    (y, (energy,)), mu = term.opened(go.incoming), term.measure
     result = Cumulant((go(energy),), y, mu, energy)
     if not go.changes(mu):
         return result
@@ -389,8 +401,7 @@ def _(term: LogPartition, go: Gateaux) -> Expr:
 
 @rule.register
 def _(term: Cumulant, go: Gateaux) -> Any:
-    y, mu = FreshPoint(), term.measure
-    slots, energy = term.at(y)
+    (y, (*slots, energy)), mu = term.opened(go.incoming), term.measure
     result = _varied(slots, [go(h) for h in slots], energy, go(energy), y, mu)
     if not go.changes(mu):
         return result

@@ -8,7 +8,7 @@ matrix are first rewritten so that it stands alone.
 from functools import singledispatch
 from typing import Any
 
-from sympy import Add, Expr, Mul
+from sympy import Add, Basic, Expr, Mul
 
 from .binders import Cumulant, Integral, MatrixCumulant, MatrixIntegral, rank
 from .gateaux import NotDerivable
@@ -18,7 +18,6 @@ from .terms import (
     Component,
     Diagonal,
     Dot,
-    FreshPoint,
     Identity,
     MatMul,
     MatrixSum,
@@ -47,11 +46,7 @@ def jacobian_in(term: VectorTerm, direction: VectorTerm) -> Any:
     >>> jacobian_in(A @ u + dot(u, x) * x, u)
     A + x x^T
     """
-    if direction not in free_symbols(term):
-        if not is_zero(term):
-            raise NotDerivable(f"{term} is not linear in {direction}")
-        return ZeroMatrix(term, direction)
-    return direction_matrix(term, direction)
+    return Slope(direction)(term)
 
 
 def gradient_in(term: Any, direction: VectorTerm) -> VectorTerm:
@@ -62,125 +57,116 @@ def gradient_in(term: Any, direction: VectorTerm) -> VectorTerm:
     >>> gradient_in(dot(x, A @ u), u)
     A^T x
     """
-    if direction not in free_symbols(term):
-        if not is_zero(term):
-            raise NotDerivable(f"{term} is not linear in {direction}")
-        return Zero(direction)
-    return direction_gradient(term, direction)
+    return Slope(direction)(term)
+
+
+class Slope:
+    """The matrix or gradient in one direction, with the memory of the terms already seen."""
+
+    def __init__(self, direction: VectorTerm):
+        self.direction = direction
+        self.memory: dict[Basic, Any] = {}
+
+    def __call__(self, term: Any) -> Any:
+        if self.direction not in free_symbols(term):
+            if not is_zero(term):
+                raise NotDerivable(f"{term} is not linear in {self.direction}")
+            return ZeroMatrix(term, self.direction) if rank(term) else Zero(self.direction)
+        if term not in self.memory:
+            self.memory[term] = slope(term, self)
+        return self.memory[term]
+
+    def only(self, parts: Any, term: Any) -> int:
+        """The place of the one part that contains the direction."""
+        changed = [i for i, p in enumerate(parts) if self.direction in free_symbols(p)]
+        if len(changed) != 1:
+            raise NotDerivable(f"{term} is not linear in {self.direction}")
+        return changed[0]
 
 
 @singledispatch
-def direction_matrix(term: Any, u: VectorTerm) -> Any:
-    """The matrix of one head."""
-    if term == u:
-        return Identity(u)
-    raise NotDerivable(f"no rule to read the matrix of {type(term).__name__} in {term}")
+def slope(term: Any, go: Slope) -> Any:
+    """The matrix of a vector head, the gradient of a scalar head."""
+    if term == go.direction:
+        return Identity(term)
+    raise NotDerivable(f"no rule to read the matrix or gradient of {type(term).__name__} in {term}")
 
 
-@direction_matrix.register
-def _(term: VectorSum, u: VectorTerm) -> Any:
-    return MatrixSum(*(jacobian_in(a, u) for a in term.args))
+@slope.register
+def _(term: VectorSum, go: Slope) -> Any:
+    return MatrixSum(*(go(a) for a in term.args))
 
 
-@direction_matrix.register
-def _(term: Scaled, u: VectorTerm) -> Any:
+@slope.register
+def _(term: Scaled, go: Slope) -> Any:
     c, v = term.args
-    return Outer(v, gradient_in(c, u)) if u in free_symbols(c) else c * jacobian_in(v, u)
+    return Outer(v, go(c)) if go.direction in free_symbols(c) else c * go(v)
 
 
-@direction_matrix.register
-def _(term: MatVec, u: VectorTerm) -> Any:
+@slope.register
+def _(term: MatVec, go: Slope) -> Any:
     m, v = term.args
-    if u in free_symbols(v):
-        return m @ jacobian_in(v, u)
-    return jacobian_in(applied(m, v), u)
+    return m @ go(v) if go.direction in free_symbols(v) else go(applied(m, v))
 
 
-@direction_matrix.register
-def _(term: Block, u: VectorTerm) -> Any:
-    return Rows(jacobian_in(term.args[0], u), *term.args[1:])
+@slope.register
+def _(term: Block, go: Slope) -> Any:
+    return Rows(go(term.args[0]), *term.args[1:])
 
 
-@direction_matrix.register
-def _(term: Stack, u: VectorTerm) -> Any:
-    return RowStack(*(_row(a, u) for a in term.args))
+@slope.register
+def _(term: Stack, go: Slope) -> Any:
+    def row(part: Any) -> Any:
+        return go(part) if rank(part) else Outer(Basis(0, Stack(part)), go(part))
+
+    return RowStack(*map(row, term.args))
 
 
-def _row(part: Any, u: VectorTerm) -> Any:
-    if isinstance(part, VectorTerm):
-        return jacobian_in(part, u)
-    return Outer(Basis(0, Stack(part)), gradient_in(part, u))
+@slope.register
+def _(term: Add, go: Slope) -> Any:
+    return VectorSum(*(go(a) for a in term.args))
 
 
-@direction_matrix.register
-def _(term: Integral, u: VectorTerm) -> Any:
-    y = FreshPoint()
-    return Integral(jacobian_in(term.at(y), u), y, term.measure)
+@slope.register
+def _(term: Mul, go: Slope) -> Any:
+    i = go.only(term.args, term)
+    return Mul(*term.args[:i], *term.args[i + 1 :]) * go(term.args[i])
 
 
-@direction_matrix.register(Cumulant)
-def _cumulant(term: Any, u: VectorTerm) -> Any:
-    y = FreshPoint()
-    slots, energy = term.at(y)
-    changed = [i for i, h in enumerate(slots) if u in free_symbols(h)]
-    if len(changed) != 1 or u in free_symbols(energy):
-        raise NotDerivable(f"{term} is not linear in {u}")
-    i = changed[0]
-    inner = jacobian_in(slots[i], u) if rank(slots[i]) else gradient_in(slots[i], u)
-    others = (*slots[:i], *slots[i + 1 :])
-    if not rank(slots[i]):  # the new tensor axis comes last
-        return Cumulant((*others, inner), y, term.measure, energy)
-    return Cumulant((inner, *others), y, term.measure, energy)
+@slope.register
+def _(term: Dot, go: Slope) -> Any:
+    i = go.only(term.args, term)
+    u, v = term.args[i], term.args[1 - i]
+    return v if u == go.direction else Transpose(go(u)) @ v
 
 
-@singledispatch
-def direction_gradient(term: Any, u: VectorTerm) -> Any:
-    """The gradient of one head."""
-    raise NotDerivable(f"no rule to read the gradient of {type(term).__name__} in {term}")
-
-
-@direction_gradient.register
-def _(term: Add, u: VectorTerm) -> Any:
-    return VectorSum(*(gradient_in(a, u) for a in term.args))
-
-
-@direction_gradient.register
-def _(term: Mul, u: VectorTerm) -> Any:
-    changed = [a for a in term.args if u in free_symbols(a)]
-    if len(changed) != 1:
-        raise NotDerivable(f"{term} is not linear in {u}")
-    return Mul(*(a for a in term.args if a is not changed[0])) * gradient_in(changed[0], u)
-
-
-@direction_gradient.register
-def _(term: Dot, u: VectorTerm) -> Any:
-    a, b = term.args
-    if u in free_symbols(b):
-        a, b = b, a
-    if a == u:
-        return b
-    return Transpose(jacobian_in(a, u)) @ b
-
-
-@direction_gradient.register
-def _(term: Component, u: VectorTerm) -> Any:
+@slope.register
+def _(term: Component, go: Slope) -> Any:
     v, i = term.args
-    return Basis(i, u) if v == u else Transpose(jacobian_in(v, u)) @ Basis(i, v)
+    return Basis(i, v) if v == go.direction else Transpose(go(v)) @ Basis(i, v)
 
 
-@direction_gradient.register
-def _(term: Trace, u: VectorTerm) -> Any:
-    return gradient_in(traced(term.args[0]), u)
+@slope.register
+def _(term: Trace, go: Slope) -> Any:
+    return go(traced(term.args[0]))
 
 
-direction_gradient.register(Integral, direction_matrix.dispatch(Integral))
-direction_gradient.register(Cumulant, _cumulant)
+@slope.register
+def _(term: Integral, go: Slope) -> Any:
+    y, (body,) = term.opened()
+    return Integral(go(body), y, term.measure)
 
 
-@direction_gradient.register(Integral)
-def _(term: Any, u: VectorTerm) -> Any:
-    y = FreshPoint()
-    return Integral(gradient_in(term.at(y), u), y, term.measure)
+@slope.register
+def _(term: Cumulant, go: Slope) -> Any:
+    y, (*slots, energy) = term.opened()
+    i = go.only((*slots, energy), term)
+    if i == len(slots):
+        raise NotDerivable(f"{term} is not linear in {go.direction}")
+    others = [*slots[:i], *slots[i + 1 :]]
+    inner = go(slots[i])  # a scalar slot becomes the last tensor axis, a vector slot a matrix
+    joined = (inner, *others) if rank(slots[i]) else (*others, inner)
+    return Cumulant(joined, y, term.measure, energy)
 
 
 # ---- a matrix that contains the direction, applied to a vector or traced
@@ -199,14 +185,13 @@ def _(m: Diagonal, v: VectorTerm) -> Any:
 
 @applied.register
 def _(m: MatrixIntegral, v: VectorTerm) -> Any:
-    y = FreshPoint()
-    return Integral(m.at(y) @ v, y, m.measure)
+    y, (body,) = m.opened(free_symbols(v))
+    return Integral(body @ v, y, m.measure)
 
 
 @applied.register
 def _(m: MatrixCumulant, v: VectorTerm) -> Any:
-    y = FreshPoint()
-    slots, energy = m.at(y)
+    y, (*slots, energy) = m.opened(free_symbols(v))
     if rank(slots[0]) == 2:
         contracted = (slots[0] @ v, *slots[1:])
     else:
@@ -214,35 +199,15 @@ def _(m: MatrixCumulant, v: VectorTerm) -> Any:
     return Cumulant(contracted, y, m.measure, energy)
 
 
-@applied.register
-def _(m: Transpose, v: VectorTerm) -> Any:
-    inner = m.args[0]
-    if isinstance(inner, Rows):  # (first rows of M)^T v = M^T (v padded by zeros)
-        raise NotDerivable(f"no rule to move a vector inside the transpose of {inner}")
-    raise NotDerivable(f"no rule to move a vector inside Transpose in {m}")
-
-
 def traced(m: Any) -> Expr:
-    """The trace with the sum moved inside the matrix head."""
-    y = FreshPoint()
-    if isinstance(m, MatMul):  # tr(A K B) with K a cumulant: move A and B into its slots
-        i = next(
-            (i for i, f in enumerate(m.args) if isinstance(f, (MatrixCumulant, MatrixIntegral))),
-            None,
-        )
-        if i is not None:
-            return _traced_between(m.args[i], MatMul(*m.args[i + 1 :], *m.args[:i]), y)
-    if isinstance(m, (MatrixCumulant, MatrixIntegral)):
-        return _traced_between(m, None, y)
-    raise NotDerivable(f"no rule to move the trace inside {type(m).__name__} in {m}")
-
-
-def _traced_between(k: Any, b: Any, y: FreshPoint) -> Expr:
-    """`tr(k b)` for a cumulant or an integral k; a matrix slot h gives the scalar slot tr(h b)."""
-    times = lambda h: Trace(h if b is None else MatMul(h, b))
-    if isinstance(k, MatrixIntegral):
-        return Integral(times(k.at(y)), y, k.measure)
-    slots, energy = k.at(y)
-    if rank(slots[0]) == 2:
-        return Cumulant((times(slots[0]), *slots[1:]), y, k.measure, energy)
-    raise NotDerivable(f"no rule to trace the covariance {k}: its trace is no cumulant")
+    """The trace with the sum moved inside the matrix head: `tr(A K B) = tr(K B A)`."""
+    factors = m.args if isinstance(m, MatMul) else (m,)
+    for i, k in enumerate(factors):
+        rest = (*factors[i + 1 :], *factors[:i])
+        if isinstance(k, MatrixIntegral):
+            y, (body,) = k.opened(free_symbols(m))
+            return Integral(Trace(MatMul(body, *rest)), y, k.measure)
+        if isinstance(k, MatrixCumulant) and rank(k.slots[0]) == 2:
+            y, (first, *others, energy) = k.opened(free_symbols(m))
+            return Cumulant((Trace(MatMul(first, *rest)), *others), y, k.measure, energy)
+    raise NotDerivable(f"no rule to move the trace inside {m}")

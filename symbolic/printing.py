@@ -35,6 +35,7 @@ from .boxes import (
     Sign,
     between,
     joined,
+    plain,
     sign,
 )
 from .terms import (
@@ -73,6 +74,7 @@ from .terms import (
 
 SUM, PRODUCT, ATOM = 0, 1, 2  # how tightly a box holds together
 MANY = 120  # a formula with more nodes than this names the subterms that it repeats
+HUGE = 1000  # a part of a SymPy expression with more nodes than this is only named
 LARGE = 9  # ... if they have at least this many nodes
 
 
@@ -130,10 +132,14 @@ class Page:
         self.single_law = True
         self.laws: dict[tuple, Box] = {}
         self.names: dict[Basic, Box] = {}
+        self.drawn: dict[Basic, tuple[Box, int]] = {}
         self.counts: Counter = Counter()
         self.definitions: list[Box] = []
 
     def formula(self) -> tuple[Box, list[Box]]:
+        if self.inline and self.size(self.term) > HUGE:
+            name = f"{type(self.term).__name__} of {self.size(self.term)} nodes"
+            return between(ANGLE, word(name)), []
         body = draw(self.term, self)[0]
         if len(self.laws) > 1:  # once more, with numbers for the laws
             again = Page(self.term, self.inline)
@@ -236,12 +242,13 @@ def _over_z(weight: Box, name: Box) -> Box:
 
 def draw(term: Any, page: Page) -> tuple[Box, int]:
     """The box of a term, and how tightly it holds together."""
-    if term in page.repeated:
-        letter = (
-            "M" if isinstance(term, MatrixTerm) else "a" if isinstance(term, VectorTerm) else "c"
-        )
-        return page.named(term, letter), ATOM
-    return _drawn(term, page)
+    if term not in page.drawn:
+        if term in page.repeated:
+            letters = {0: "c", 1: "a", 2: "M"}
+            page.drawn[term] = page.named(term, letters[rank(term)]), ATOM
+        else:
+            page.drawn[term] = _drawn(term, page)
+    return page.drawn[term]
 
 
 @singledispatch
@@ -317,17 +324,10 @@ def _(term: Any, page: Page) -> tuple[Box, int]:
     negative = _negative(term, page)
     if negative is not None:
         return negative
-    over, under = c.as_numer_denom() if not isinstance(c, exp) else (c, S.One)
-    if under is S.One or c in page.repeated:
-        return _product([*_factors(c, page), core], page)
-    top = _product([*_factors(over, page), core] if over is not S.One else [core], page)[0]
-    return _fraction(top, under, page)
-
-
-def _factors(c: Expr, page: Page) -> list:
-    if not isinstance(c, Mul) or c in page.repeated:
-        return [] if c is S.One else [c]
-    return sorted(c.args, key=lambda a: (not a.is_Number, page.size(a)))
+    over, under = _quotient(c, page)
+    if not under:
+        return _product([*over, core], page)
+    return _fraction(_product([*over, core], page)[0], Mul(*under), page)
 
 
 def _fraction(top: Box, under: Expr, page: Page) -> tuple[Box, int]:
@@ -341,20 +341,28 @@ def _(term: Mul, page: Page) -> tuple[Box, int]:
     negative = _negative(term, page)
     if negative is not None:
         return negative
+    over, under = _quotient(term, page, inside=True)
+    if not under:
+        return _product(over, page)
+    top = _product(over, page)[0] if over else sign("1", tag="mn")
+    return _fraction(top, Mul(*under), page)
+
+
+def _quotient(c: Expr, page: Page, inside: bool = False) -> tuple[list, list]:
+    """The factors above and below the line; a product with a name stays whole, seen from outside."""
     over, under = [], []
-    for f in _factors(term, page):
+    if c in page.repeated and not inside:
+        return [c], []
+    for f in sorted(Mul.make_args(c), key=lambda a: (not a.is_Number, page.size(a))):
         base, power = f.as_base_exp() if isinstance(f, Pow) else (f, S.One)
         if power.is_number and power.is_negative:
             under.append(base ** (-power))
         elif isinstance(f, Rational) and f.q != 1:
             over.extend([] if f.p == 1 else [S(f.p)])
             under.append(S(f.q))
-        else:
+        elif f is not S.One:
             over.append(f)
-    if not under:
-        return _product(over, page)
-    top = _product(over, page)[0] if over else sign("1", tag="mn")
-    return _fraction(top, Mul(*under), page)
+    return over, under
 
 
 @_drawn.register
@@ -362,8 +370,9 @@ def _(term: Pow, page: Page) -> tuple[Box, int]:
     base, power = term.args
     if power.is_number and power.is_negative:
         return _fraction(sign("1", tag="mn"), base**-power, page)
-    if isinstance(base, Dot) and base.args[0] == base.args[1] and base not in page.repeated:
-        size = between(BARS, draw(base.args[0], page)[0])  # |v|^2 to the power q is |v|^(2 q)
+    square = isinstance(base, Dot) and base.args[0] == base.args[1] and not page.inline
+    if square and base not in page.repeated:  # |v|^2 to the power q is |v|^(2 q)
+        size = draw(base, page)[0].base  # type: ignore[union-attr]
         return (size if 2 * power == 1 else Script(size, sup=draw(2 * power, page)[0])), ATOM
     if power == S.Half:
         return Root(draw(base, page)[0]), ATOM
@@ -513,8 +522,10 @@ def _(term: Elementwise, page: Page) -> tuple[Box, int]:
 
 @_drawn.register
 def _(term: Dot, page: Page) -> tuple[Box, int]:
-    u, v = sorted(term.args, key=lambda a: (page.size(a), text(a, inline=True)))
+    u, v = sorted(term.args, key=lambda a: (page.size(a), plain(draw(a, page)[0])))
     if u == v:
+        if isinstance(u, VectorSum):  # |x - y| rather than |y - x|
+            u = min(u, -u, key=lambda a: plain(draw(a, page)[0]))
         if page.inline:
             return between(ANGLE, draw(u, page)[0], COMMA, draw(u, page)[0]), ATOM
         return Script(between(BARS, draw(u, page)[0]), sup=sign("2", tag="mn")), ATOM

@@ -10,7 +10,7 @@ vanish, scalars move outwards.
 """
 
 from collections.abc import Iterable
-from functools import cached_property, cmp_to_key
+from functools import cached_property, cmp_to_key, lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -81,8 +81,11 @@ def free_symbols(term: Basic) -> frozenset:
         return term.free
     if isinstance(term, Symbol):
         return frozenset() if term is SLOT else frozenset((term,))
-    if not term.args:
-        return frozenset()
+    return _free_in(term) if term.args else frozenset()
+
+
+@lru_cache(maxsize=1 << 16)
+def _free_in(term: Basic) -> frozenset:
     return frozenset().union(*(free_symbols(a) for a in term.args))
 
 
@@ -90,7 +93,12 @@ def height(term: Basic) -> int:
     """The greatest number of binders above one another inside a term."""
     if isinstance(term, Term):
         return term.height
-    return max((height(a) for a in term.args), default=0)
+    return _height_of(term) if term.args else 0
+
+
+@lru_cache(maxsize=1 << 16)
+def _height_of(term: Basic) -> int:
+    return max(height(a) for a in term.args)
 
 
 def depends(term: Basic, *symbols: Basic) -> bool:
@@ -458,7 +466,7 @@ class MatVec(VectorTerm):
         if isinstance(m, Identity):
             return v
         if isinstance(v, Zero):
-            return Zero(make(cls, m, v.args[0]))
+            return Zero(MatVec(m, v.args[0]))
         if isinstance(v, Scaled):
             return Scaled(v.args[0], MatVec(m, v.args[1]))
         if isinstance(m, MatrixScaled):
@@ -497,7 +505,7 @@ class Block(VectorTerm):
         if i == 0 and j is oo:
             return v
         if isinstance(v, (Zero, Ones)):
-            return v.func(make(cls, v.args[0], i, j))
+            return v.func(Block(v.args[0], i, j))
         return make(cls, v, i, j)
 
 
@@ -545,7 +553,7 @@ class Stack(VectorTerm):
         if len(flat) == 1 and isinstance(flat[0], VectorTerm):
             return flat[0]
         if all(is_zero(p) for p in flat):
-            return Zero(make(cls, *(p.args[0] if isinstance(p, Zero) else S.One for p in flat)))
+            return Zero(Stack(*(p.args[0] if isinstance(p, Zero) else S.One for p in flat)))
         return make(cls, *flat)
 
 

@@ -12,8 +12,24 @@ import sympy as sp
 from pushforward import symbolic as s
 
 
-@singledispatch
+MEMORY: dict = {}
+
+
 def value(term, env):
+    """The value of a term; heads of ours are remembered by the values of their free symbols."""
+    if not isinstance(term, s.terms.Term):
+        return head_value(term, env)
+    used = [env[a] for a in term.free]
+    key = (term, *map(id, used))
+    if key not in MEMORY:
+        if len(MEMORY) > 50_000:
+            MEMORY.clear()
+        MEMORY[key] = head_value(term, env), used  # `used` keeps the identities alive
+    return MEMORY[key][0]
+
+
+@singledispatch
+def head_value(term, env):
     raise NotImplementedError(f"the oracle has no rule for {type(term).__name__}")
 
 
@@ -35,43 +51,43 @@ def law(term, y, energy, env):
     return points, kernel / kernel.sum(), scores.max() + np.log(kernel.sum())
 
 
-@value.register(s.Point)
-@value.register(s.FreshPoint)
-@value.register(s.BoundPoint)
-@value.register(s.Parameter)
+@head_value.register(s.Point)
+@head_value.register(s.FreshPoint)
+@head_value.register(s.BoundPoint)
+@head_value.register(s.Parameter)
 def _(term, env):
     return env[term]
 
 
-@value.register
+@head_value.register
 def _(term: s.Zero, env):
     return 0 * value(term.args[0], env)
 
 
-@value.register
+@head_value.register
 def _(term: s.Ones, env):
     return 0 * value(term.args[0], env) + 1
 
 
-@value.register
+@head_value.register
 def _(term: s.Basis, env):
     return np.eye(len(value(term.args[1], env)))[int(term.args[0])]
 
 
-@value.register(s.VectorSum)
-@value.register(s.MatrixSum)
+@head_value.register(s.VectorSum)
+@head_value.register(s.MatrixSum)
 def _(term, env):
     return sum(value(a, env) for a in term.args)
 
 
-@value.register(s.Scaled)
-@value.register(s.MatrixScaled)
+@head_value.register(s.Scaled)
+@head_value.register(s.MatrixScaled)
 def _(term, env):
     return value(term.args[0], env) * value(term.args[1], env)
 
 
-@value.register(s.MatVec)
-@value.register(s.MatMul)
+@head_value.register(s.MatVec)
+@head_value.register(s.MatMul)
 def _(term, env):
     result = value(term.args[-1], env)
     for factor in reversed(term.args[:-1]):
@@ -79,86 +95,86 @@ def _(term, env):
     return result
 
 
-@value.register(s.Block)
-@value.register(s.Rows)
+@head_value.register(s.Block)
+@head_value.register(s.Rows)
 def _(term, env):
     i, j = term.args[1:]
     return value(term.args[0], env)[int(i) : None if j is sp.oo else int(j)]
 
 
-@value.register
+@head_value.register
 def _(term: s.Stack, env):
     return np.concatenate([np.atleast_1d(value(a, env)) for a in term.args])
 
 
-@value.register
+@head_value.register
 def _(term: s.RowStack, env):
     return np.concatenate([value(a, env) for a in term.args])
 
 
-@value.register
+@head_value.register
 def _(term: s.Elementwise, env):
     expression, v = term.args
     return np.array([value(expression, env | {s.terms.SLOT: t}) for t in value(v, env)])
 
 
-@value.register
+@head_value.register
 def _(term: s.terms.Slot, env):
     return env[term]
 
 
-@value.register
+@head_value.register
 def _(term: s.Identity, env):
     return np.eye(len(value(term.args[0], env)))
 
 
-@value.register
+@head_value.register
 def _(term: s.ZeroMatrix, env):
     rows, columns = (len(value(a, env)) for a in term.args)
     return np.zeros((rows, columns))
 
 
-@value.register
+@head_value.register
 def _(term: s.terms.Columns, env):
     return np.zeros(value(term.args[0], env).shape[1])
 
 
-@value.register
+@head_value.register
 def _(term: s.Outer, env):
     return np.outer(value(term.args[0], env), value(term.args[1], env))
 
 
-@value.register
+@head_value.register
 def _(term: s.Transpose, env):
     return value(term.args[0], env).T
 
 
-@value.register
+@head_value.register
 def _(term: s.Diagonal, env):
     return np.diag(value(term.args[0], env))
 
 
-@value.register
+@head_value.register
 def _(term: s.Dot, env):
     return float(value(term.args[0], env) @ value(term.args[1], env))
 
 
-@value.register
+@head_value.register
 def _(term: s.Component, env):
     return float(value(term.args[0], env)[int(term.args[1])])
 
 
-@value.register
+@head_value.register
 def _(term: s.Trace, env):
     return float(np.trace(value(term.args[0], env)))
 
 
-@value.register
+@head_value.register
 def _(term: s.Dimension, env):
     return len(value(term.args[0], env))
 
 
-@value.register
+@head_value.register
 def _(term: s.Integral, env):
     points, weights = atoms_of(term.measure, env)
     y = s.FreshPoint()
@@ -166,13 +182,13 @@ def _(term: s.Integral, env):
     return sum(w * value(body, env | {y: p}) for p, w in zip(points, weights, strict=True))
 
 
-@value.register
+@head_value.register
 def _(term: s.LogPartition, env):
     y = s.FreshPoint()
     return law(term, y, term.at(y), env)[2]
 
 
-@value.register
+@head_value.register
 def _(term: s.Cumulant, env):
     y = s.FreshPoint()
     slots, energy = term.at(y)
@@ -220,7 +236,7 @@ def all_partitions(items):
             yield [block, *others]
 
 
-@value.register
+@head_value.register
 def _(term: sp.Expr, env):
     """SymPy's own heads: their value at the values of their args, by SymPy itself."""
     if not term.args:
@@ -234,21 +250,21 @@ def _(term: sp.Expr, env):
     return float(term.func(*(sp.Float(value(a, env), 20) for a in term.args)))
 
 
-@value.register
+@head_value.register
 def _(term: sp.Add, env):
     return sum(value(a, env) for a in term.args)
 
 
-@value.register
+@head_value.register
 def _(term: sp.Mul, env):
     return float(np.prod([value(a, env) for a in term.args]))
 
 
-@value.register
+@head_value.register
 def _(term: sp.exp, env):
     return float(np.exp(value(term.args[0], env)))
 
 
-@value.register
+@head_value.register
 def _(term: sp.Pow, env):
     return float(np.float64(value(term.args[0], env)) ** value(term.args[1], env))

@@ -1,2 +1,9 @@
 if "." not in __name__:
-    raise ImportError("import pushforward.proofs_checks, not proofs_checks: install the package first (pip install .)")
+    raise ImportError(
+        "import pushforward.proofs_checks, not proofs_checks: install the package first "
+        "(pip install .)"
+    )
+
+from .enclosure import enclosure as enclosure
+from .ledger import LEDGER as LEDGER, Theorem as Theorem
+from .prove import Proof as Proof, Refusal as Refusal, Step as Step, prove as prove

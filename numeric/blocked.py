@@ -53,7 +53,10 @@ def _arranged(run: Run, order: tuple[str, ...]) -> Any:
     array = xp.broadcast_to(array, (*run.shapes[result.index], *counts))
     rank = part.rank
     dimensions = (*range(rank, rank + len(axes)), *range(rank))
-    return xp.asarray(xp.permute_dims(array, dimensions), copy=True)
+    array = xp.permute_dims(array, dimensions)
+    if isinstance(array, np.ndarray):
+        return np.array(array, order="C")
+    return array * 1  # never a view of an argument
 
 
 # ---- values without reductions

@@ -12,6 +12,7 @@ from .arrays import namespace, real_array, to_numpy
 from .blocked import evaluate
 from .program import Program
 from .reference import Inputs, interpret
+from .rounding import Precision, rounding_bound
 
 _DIGITS = 50
 
@@ -111,6 +112,40 @@ class Bound:
         request = self._request(points, weights, x, dtype, points_by_name)
         return _engine(engine, request)(request)
 
+    def evaluate(
+        self,
+        points: Any,
+        weights: Any,
+        x: Any,
+        *,
+        engine: str = "auto",
+        dtype: Any = None,
+        **points_by_name: Any,
+    ) -> Values:
+        """The values of a call together with a bound on their rounding errors.
+
+        Args:
+            points, weights, x, engine, dtype, points_by_name: as for a call.
+
+        Returns:
+            `Values(value, bound)` of equal shapes; the bound is infinite where nothing is known.
+
+        Raises:
+            ValueError: as for a call.
+        """
+        request = self._request(points, weights, x, dtype, points_by_name)
+        value = _engine(engine, request)(request)
+        error = rounding_bound(
+            self.program, request.on_numpy(), request.order, Precision.of(request.dtype)
+        )
+        if engine == "mpmath":
+            # First-order errors are proportional to the unit; the answer itself is rounded once.
+            rounded = np.abs(to_numpy(value)) * Precision.of(request.dtype).unit
+            error = error * 10.0 ** (20 - _DIGITS) + rounded
+        elif engine == "reference" and request.dtype == np.float32:
+            error = error + np.abs(to_numpy(value)) * Precision.of(np.float32).unit
+        return Values(value, request.answer(error * (1 + 1e-6)))
+
     def at_precision(
         self, points: Any, weights: Any, x: Any, *, digits: int = _DIGITS, **points_by_name: Any
     ) -> np.ndarray:
@@ -186,7 +221,7 @@ class Request:
 
     def answer(self, value: np.ndarray) -> Any:
         """The value in the library and on the device of the inputs, in the floating type."""
-        value = np.ascontiguousarray(value, dtype=self.dtype)
+        value = np.array(value, dtype=self.dtype, order="C")
         if array_api_compat.is_numpy_array(self.like):
             return value
         return namespace(self.like).asarray(value, device=array_api_compat.device(self.like))

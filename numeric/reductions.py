@@ -8,8 +8,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
 from .parts import Part, aligned
 from .program import Axis, Instruction, Use
 from .reference import central_blocks
@@ -150,7 +148,7 @@ def _new_law(work: Work, key: tuple, use: Use, over: Axis) -> _Law:
     shift = xp.max(exponents, axis=-1, keepdims=True)
     # A row of minus infinities has no law; its sums are zero, and what divides by them is NaN.
     shift = xp.where(shift == -math.inf, xp.zeros_like(shift), shift)
-    exponents -= shift
+    exponents = room.apply(key, functions["sub"], exponents, shift)
     terms = Part(room.apply(key, functions["exp"], exponents), axes)
     shift = Part(shift[..., 0] + unit, axes[:-1])
     return _Law(terms, _summed(work, terms, over), shift, (*use.axes, over))
@@ -240,12 +238,10 @@ class _Moments:
         work, run = self.work, self.work.run
         parts = weight, self.means[k], work.part(self.slots[k])
         (w, mean, value), axes = work.common(*parts, rows_first=True)
-        centred = run.workspace.apply(("raised", work.index, k), run.functions["sub"], value, mean)
-        if np.broadcast_shapes(w.shape, centred.shape) == tuple(centred.shape):
-            centred *= w  # in the same memory: the traffic of a (d, rows, n) array is what costs
-        else:
-            centred = centred * w
-        return _last(work, Part(centred, axes), self.over)
+        # In one place of memory: the traffic of a (d, rows, n) array is what costs.
+        key, room = ("raised", work.index, k), run.workspace
+        centred = room.apply(key, run.functions["sub"], value, mean)
+        return _last(work, Part(room.apply(key, run.functions["mul"], centred, w), axes), self.over)
 
     def against(self, weight: Part, k: int) -> Part:
         """The sum of weight * (slot k - its mean) for a scalar weight."""

@@ -137,7 +137,7 @@ class _Run:
             aligned(values[use.index], use, rank, axes)
             for use, rank in zip(instruction.operands, ranks, strict=True)
         ]
-        return _RULES.get(instruction.op, _function)(self, instruction, *operands)
+        return RULES.get(instruction.op, _function)(self, instruction, *operands)
 
     def weights(self, instruction: Instruction) -> np.ndarray:
         assert instruction.over is not None
@@ -305,7 +305,7 @@ def central_blocks(n: int) -> list[tuple[tuple[int, ...], ...]]:
     return sorted(kept, key=lambda blocks: (-len(blocks), blocks))
 
 
-_RULES: Mapping[str, Callable[..., np.ndarray]] = {
+RULES: Mapping[str, Callable[..., np.ndarray]] = {
     "point": _point,
     "atoms": _atoms,
     "parameter": _parameter,

@@ -173,7 +173,8 @@ class Work:
             return Part(self.xp.sum(a * b[None, ...], axis=1), axes)
         flat = self.xp.reshape(vector.array, (vector.array.shape[0], -1))
         array = self.xp.matmul(matrix.array, flat)
-        return Part(self.xp.reshape(array, (-1, *vector.array.shape[1:])), vector.axes)
+        shape = (matrix.array.shape[0], *vector.array.shape[1:])
+        return Part(self.xp.reshape(array, shape), vector.axes)
 
     def stacked(self, parts: list[Part], rank: int) -> Part:
         """Parts one below the other; those of lower rank are one component."""

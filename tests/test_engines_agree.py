@@ -1,0 +1,103 @@
+"""All engines give the value of the hand-written oracle, on random terms and measures."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
+from term_oracle import value
+from term_recipes import MU, NU, A, B, C, U, V, X, Y, Z, environment, vectors
+
+from pushforward.numeric import tiles
+from pushforward.numeric.arrays import to_numpy
+from pushforward.numeric.blocked import evaluate
+from pushforward.numeric.lowering import lower
+from pushforward.numeric.multiprecision import interpret_precisely
+from pushforward.numeric.reference import Inputs, interpret
+from pushforward.symbolic import Along, MassAt, gateaux, jacobian_in
+
+ORDER = ("x", "y", "z")
+SEEDS = st.integers(0, 100)
+
+
+def inputs_of(env, rows, cast=lambda array: np.array(array, dtype=float)):
+    """The environment of the oracle as inputs, each point argument with several rows."""
+    rng = np.random.default_rng(1)
+    points = {p.name: np.stack([env[p], *rng.normal(size=(rows - 1, 2)) / 2]) for p in (X, Y, Z, U)}
+    return Inputs(
+        {name: cast(array) for name, array in points.items()},
+        {m.name: (cast(env[m][0]), cast(env[m][1])) for m in (MU, NU)},
+        {p.name: cast(env[p]) for p in (A, V, B, C)},
+    )
+
+
+def oracle(term, env, inputs, index):
+    """The oracle at one row of each point argument."""
+    at = {p: inputs.points[p.name][i] for p, i in zip((X, Y, Z), index, strict=True)}
+    return value(term, env | at)
+
+
+@st.composite
+def terms(draw):
+    """Vector terms and what is derived from them: matrices and scalars too."""
+    term = draw(vectors())
+    how = draw(st.sampled_from(["plain", "plain", "jacobian", "flat", "trace"]))
+    if how == "flat":
+        return gateaux(term, MassAt(draw(st.sampled_from((MU, NU))), Z))
+    if how == "plain":
+        return term
+    jacobian = jacobian_in(gateaux(term, Along(X, U)), U)
+    return jacobian if how == "jacobian" else lower_trace(jacobian)
+
+
+def lower_trace(matrix):
+    from pushforward.symbolic import Trace
+
+    return Trace(matrix)
+
+
+@settings(max_examples=200, deadline=None)
+@given(terms(), SEEDS, st.integers(1, 5))
+def test_the_reference_is_the_oracle(term, seed, n):
+    env = environment(seed, n=n)
+    inputs = inputs_of(env, rows=2)
+    got = interpret(lower(term), inputs, ORDER)
+    for index in ((0, 0, 0), (1, 0, 1), (1, 1, 0)):
+        want = oracle(term, env, inputs, index)
+        np.testing.assert_allclose(got[index], want, rtol=1e-9, atol=1e-9)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(terms(), SEEDS, st.integers(1, 7), st.sampled_from([1, 40, 2**18]))
+def test_tiles_are_the_reference(monkeypatch, term, seed, n, numbers):
+    monkeypatch.setattr(tiles, "TILE_NUMBERS", numbers)
+    inputs = inputs_of(environment(seed, n=n), rows=4)
+    program = lower(term)
+    want = interpret(program, inputs, ORDER)
+    got = evaluate(program, inputs, ORDER)
+    assert got.shape == want.shape and got.dtype == np.float64
+    np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * (1 + np.abs(want).max()))
+    np.testing.assert_array_equal(got, evaluate(program, inputs, ORDER))
+
+
+@settings(max_examples=40, deadline=None)
+@given(terms(), SEEDS)
+def test_many_digits_are_the_reference(term, seed):
+    inputs = inputs_of(environment(seed), rows=1)
+    program = lower(term)
+    want = interpret(program, inputs, ORDER)
+    got = interpret_precisely(program, inputs, ORDER, 30).astype(float)
+    np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-8 * (1 + np.abs(want).max()))
+
+
+@settings(max_examples=40, deadline=None)
+@given(terms(), SEEDS)
+def test_torch_is_the_reference(term, seed):
+    torch = pytest.importorskip("torch")
+    env = environment(seed)
+    program = lower(term)
+    want = interpret(program, inputs_of(env, rows=3), ORDER)
+    cast = lambda array: torch.tensor(np.array(array), dtype=torch.float64)  # noqa: E731
+    got = evaluate(program, inputs_of(env, 3, cast), ORDER)
+    assert isinstance(got, torch.Tensor) and got.dtype == torch.float64
+    np.testing.assert_allclose(to_numpy(got), want, rtol=1e-9, atol=1e-9 * (1 + np.abs(want).max()))

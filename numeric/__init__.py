@@ -3,7 +3,12 @@ if "." not in __name__:
         "import pushforward.numeric, not numeric: install the package first (pip install .)"
     )
 
-from .bound import Bound as Bound, Values as Values, bind_term as bind_term
+from .bound import (
+    Bound as Bound,
+    BoundField as BoundField,
+    Values as Values,
+    bind_term as bind_term,
+)
 from .domains import (
     AbstractDomain as AbstractDomain,
     Ball as Ball,
@@ -14,5 +19,6 @@ from .domains import (
     Sphere as Sphere,
     parse_domain as parse_domain,
 )
+from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
 from .transport import Transport as Transport, wasserstein as wasserstein

@@ -10,6 +10,7 @@ import numpy as np
 
 from .arrays import namespace, real_array, to_numpy
 from .blocked import evaluate
+from .flows import integrate
 from .program import Program
 from .reference import Inputs, interpret
 from .rounding import Precision, rounding_bound
@@ -72,9 +73,13 @@ class Bound:
         inputs = Inputs(
             {name: zeros for name in self.point_names},
             {self.map.mu.name: (zeros, np.ones(1))},
-            self.parameters,
+            {**self.parameters, **{name: np.zeros(()) for name in self._time_name}},
         )
         return inputs.shapes(self.program)[self.program.result.index][0]
+
+    @property
+    def _time_name(self) -> tuple[str, ...]:
+        return () if self.map.time is None else (self.map.time.name,)
 
     @property
     def _shapes(self) -> dict[str, tuple[int, ...]]:
@@ -99,7 +104,8 @@ class Bound:
             x: (m, d) the queries; (d,) is one query.
             engine: "auto", "numpy", "native", "reference" or "mpmath".
             dtype: what to compute in and return, by default the floating type of the points.
-            points_by_name: the further points of a derived term, (k, d) each, by their names.
+            points_by_name: the further points of a derived term, (k, d) each, by their names; and
+                the time of a field that depends on it.
 
         Returns:
             An array of the library of `points`: (m, d') for a map or field, (m, d', d) for a
@@ -172,14 +178,86 @@ class Bound:
     def _request(
         self, points: Any, weights: Any, x: Any, dtype: Any, others: Mapping[str, Any]
     ) -> "Request":
-        _check_names(self.point_names[1:], others, self.kind)
+        names = (*self.point_names[1:], *self._time_name)
+        _check_names(names, others, self.kind)
         points = _rows(points, "points", atoms=True)
         named = {self.point_names[0]: _rows(x, "x", like=points)}
         named |= {name: _rows(others[name], name, like=points) for name in self.point_names[1:]}
         atoms, weights = _with_weight(points, _weights(weights, points))
-        inputs = Inputs(named, {self.map.mu.name: (atoms, weights)}, self.parameters)
+        parameters = dict(self.parameters)
+        parameters |= {name: _parameter(others[name], name, 0) for name in self._time_name}
+        inputs = Inputs(named, {self.map.mu.name: (atoms, weights)}, parameters)
         inputs.shapes(self.program)
         return Request(self.program, inputs, self.point_names, _dtype(dtype, atoms, named))
+
+
+class BoundField(Bound):
+    """A velocity field with arrays for its parameters; it has a flow.
+
+    >>> from pushforward.symbolic import Measure, Point, VelocityField, integral
+    >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+    >>> consensus = VelocityField(integral(y - x, y, mu), x, mu).bind()
+    >>> consensus.flow([[-1.0], [1.0]], [0.5, 0.5], 1.0).round(6).ravel().tolist()
+    [-0.367879, 0.367879]
+    """
+
+    def flow(
+        self,
+        points: Any,
+        weights: Any,
+        time: float,
+        *,
+        steps: int = 100,
+        method: str = "rk4",
+        engine: str = "auto",
+        dtype: Any = None,
+        x: Any = None,
+        trajectory: bool = False,
+        rtol: float = 1e-9,
+        atol: float = 1e-11,
+    ) -> Any:
+        """The particles after a time: `x_i' = V(mu_t, x_i)` from the atoms of the measure.
+
+        Args:
+            points: (n, d) the particles at time zero.
+            weights: (n,) their weights, which stay; None gives each 1/n.
+            time: how long to go; negative goes backwards.
+            steps: the number of equal steps; for "dopri5" it sets the first step only.
+            method: "rk4", "euler" or "dopri5" (adaptive, to `rtol` and `atol`).
+            engine, dtype: what evaluates the field, as for a call.
+            x: (m, d) points that are carried and act on nothing.
+            trajectory: return the states at the `steps + 1` equal times.
+
+        Returns:
+            (n, d), or (steps + 1, n, d) with `trajectory`; with `x` a pair, the second for x.
+
+        Raises:
+            ValueError: as for a call, and a flow that leaves the range of numbers.
+        """
+
+        def velocity(points: Any, weights: Any, x: Any, t: float) -> Any:
+            at_time = dict.fromkeys(self._time_name, t)
+            return self(points, weights, x, engine=engine, dtype=dtype, **at_time)
+
+        return integrate(
+            velocity,
+            points if dtype is None else _in_dtype(points, dtype),
+            weights,
+            time,
+            steps,
+            method,
+            x if dtype is None or x is None else _in_dtype(x, dtype),
+            trajectory=trajectory,
+            rtol=rtol,
+            atol=atol,
+            with_time=True,
+        )
+
+
+def _in_dtype(points: Any, dtype: Any) -> Any:
+    points = real_array(points, "points")
+    xp = namespace(points)
+    return xp.astype(points, getattr(xp, _dtype(dtype, points, {}).name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +328,8 @@ def bind_term(formula: Any, parameters: Mapping[str, Any]) -> Bound:
     ranks = parameter_ranks(formula)
     _check_names(tuple(ranks), parameters, formula.kind, "parameter")
     values = {name: _parameter(parameters[name], name, rank) for name, rank in ranks.items()}
-    return Bound(formula, values, lower(formula.term))
+    made = BoundField if formula.kind == "field" else Bound
+    return made(formula, values, lower(formula.term))
 
 
 def _check_names(

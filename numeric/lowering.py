@@ -440,7 +440,6 @@ def _multiple(exponent: Any, u: Any, most: int) -> int:
 
 
 def parameter_ranks(formula: Any) -> dict[str, int]:
-    """The parameters of a formula by name, with their ranks: 0, 1 or 2; its time is one of them."""
+    """The parameters of a formula by name, with their ranks: 0, 1 or 2."""
     ranks = {Vector: 1, Matrix: 2}
-    time = () if formula.time is None else (formula.time,)
-    return {atom.name: ranks.get(type(atom), 0) for atom in (*formula.parameters, *time)}
+    return {atom.name: ranks.get(type(atom), 0) for atom in formula.parameters}

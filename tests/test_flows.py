@@ -1,0 +1,219 @@
+"""Flows against exact solutions, orders of the methods, and identities of Vlasov flows."""
+
+import numpy as np
+import pytest
+import sympy as sp
+
+from pushforward.numeric import BoundField, integrate
+from pushforward.symbolic import (
+    Matrix,
+    Measure,
+    Point,
+    Scalar,
+    VelocityField,
+    block,
+    component,
+    dot,
+    gibbs,
+    integral,
+    norm2,
+    stack,
+)
+
+x, y, mu = Point("x"), Point("y"), Measure("mu")
+A, V, c, t = Matrix("A"), Matrix("V"), Scalar("c"), Scalar("t")
+CONSENSUS = VelocityField(integral(y - x, y, mu), x, mu).bind()
+SOFTMAX = VelocityField(gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
+LINEAR = VelocityField(integral(dot(x, A @ y) * (V @ y), y, mu), x, mu)
+KURAMOTO = VelocityField(
+    stack(integral(sp.sin(component(y, 0) - component(x, 0)), y, mu)), x, mu
+).bind()
+RATE = 1 / (1 + norm2(block(y, 0, 1) - block(x, 0, 1)))
+CUCKER_SMALE = VelocityField(
+    stack(block(x, 1, 2), integral(RATE * (block(y, 1, 2) - block(x, 1, 2)), y, mu)), x, mu
+).bind()
+
+RNG = np.random.default_rng(4)
+POINTS, WEIGHTS = RNG.normal(size=(6, 2)), RNG.dirichlet(np.ones(6))
+ATTENTION = SOFTMAX.bind(A=[[0.5, 0.2], [-0.1, 0.3]], V=[[0.4, 0.0], [0.3, -0.5]])
+
+
+def consensus_exactly(points, weights, time):
+    mean = weights @ points
+    return mean + (points - mean) * np.exp(-time)
+
+
+@pytest.mark.parametrize("method", ["rk4", "dopri5"])
+@pytest.mark.parametrize("engine", ["auto", "numpy", "reference"])
+def test_consensus(method, engine):
+    got = CONSENSUS.flow(POINTS, WEIGHTS, 1.5, steps=100, method=method, engine=engine)
+    np.testing.assert_allclose(got, consensus_exactly(POINTS, WEIGHTS, 1.5), atol=1e-8)
+
+
+def test_linear_attention_in_one_dimension():
+    """x(t) = x_0 (1 - 2 v a M_0 t)^(-1/2), with M_0 the second moment."""
+    tokens, weights = np.array([[-1.0], [0.5], [2.0]]), np.array([0.2, 0.5, 0.3])
+    field = LINEAR.bind(A=[[0.7]], V=[[1.0]])
+    particles, passive = field.flow(tokens, weights, 0.1, method="dopri5", x=[[0.3]])
+    assert passive[0, 0] == pytest.approx(0.338276548880, rel=1e-9)
+    np.testing.assert_allclose(particles, tokens * (1 - 2 * 0.7 * 1.525 * 0.1) ** -0.5, rtol=1e-9)
+
+
+def test_softmax_attention_on_a_gaussian():
+    """The variance solves s' = 2 v a s^2, so s(t) = s_0 / (1 - 2 v a s_0 t)."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(30)
+    points = 0.2 + 0.5 * nodes[:, None]
+    field = SOFTMAX.bind(A=[[0.6]], V=[[0.8]])
+    time, s0 = 0.7, 0.25
+    shrink = 1 - 2 * 0.48 * s0 * time
+    got = field.flow(points, weights, time, steps=200)[:, 0]
+    mean = 0.2 * np.exp(0.8 * time) * shrink**-0.5
+    np.testing.assert_allclose(got, mean + 0.5 * nodes * shrink**-0.5, atol=1e-8)
+
+
+def test_two_kuramoto_oscillators():
+    """tan(phi / 2) decays like exp(-t); the mean phase stays."""
+    angles = np.array([[0.3], [2.1]])
+    got = KURAMOTO.flow(angles, [0.5, 0.5], 2.0, method="dopri5")
+    assert got.mean() == pytest.approx(1.2, abs=1e-10)
+    want = np.tan(0.9) * np.exp(-2.0)
+    assert np.tan((got[1, 0] - got[0, 0]) / 2) == pytest.approx(want, rel=1e-8)
+
+
+def test_two_cucker_smale_bodies():
+    """With rate 1 / (1 + r^2) the sum of the relative velocity and arctan r is conserved."""
+    state = np.array([[0.0, 0.1], [0.5, 0.6]])
+    r0, w0 = 0.5, 0.5
+    path = CUCKER_SMALE.flow(state, [0.25, 0.75], 3.0, steps=300, trajectory=True)
+    assert path.shape == (301, 2, 2)
+    r, w = (path[:, 1] - path[:, 0]).T
+    np.testing.assert_allclose(w + np.arctan(r), w0 + np.arctan(r0), atol=1e-9)
+    momentum = path[:, :, 1] @ [0.25, 0.75]
+    np.testing.assert_allclose(momentum, momentum[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("method, order", [("euler", 1), ("rk4", 4)])
+def test_orders(method, order):
+    exact = ATTENTION.flow(POINTS, WEIGHTS, 1.0, method="dopri5", rtol=1e-13, atol=1e-14)
+    steps = np.array([4, 8, 16, 32])
+    errors = [
+        np.abs(ATTENTION.flow(POINTS, WEIGHTS, 1.0, steps=int(k), method=method) - exact).max()
+        for k in steps
+    ]
+    slope = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert slope == pytest.approx(order, abs=0.2)
+
+
+@pytest.mark.parametrize("rtol", [1e-4, 1e-7, 1e-10])
+def test_the_adaptive_method_keeps_its_tolerance(rtol):
+    exact = consensus_exactly(POINTS, WEIGHTS, 2.0)
+    for steps in (1, 50):
+        got = CONSENSUS.flow(
+            POINTS, WEIGHTS, 2.0, method="dopri5", steps=steps, rtol=rtol, atol=rtol
+        )
+        assert np.abs(got - exact).max() < 10 * rtol
+
+
+def test_adaptive_steps_are_few():
+    calls = []
+
+    def counted(points, weights, x):
+        calls.append(1)
+        return weights @ points - x
+
+    integrate(counted, POINTS, WEIGHTS, 2.0, 1, "dopri5")
+    assert len(calls) < 400
+
+
+@pytest.mark.parametrize("method", ["rk4", "dopri5", "euler"])
+def test_trajectories_end_where_flows_do(method):
+    path, carried = ATTENTION.flow(
+        POINTS, WEIGHTS, 1.0, steps=5, method=method, x=POINTS[:3], trajectory=True
+    )
+    assert path.shape == (6, 6, 2) and carried.shape == (6, 3, 2)
+    np.testing.assert_array_equal(path[0], POINTS)
+    np.testing.assert_allclose(carried, path[:, :3], rtol=1e-12)
+    end = ATTENTION.flow(POINTS, WEIGHTS, 1.0, steps=5, method=method)
+    np.testing.assert_allclose(path[-1], end, rtol=1e-7)
+
+
+def test_the_flow_is_a_semigroup_and_can_be_reversed():
+    half = ATTENTION.flow(POINTS, WEIGHTS, 0.5, method="dopri5")
+    whole = ATTENTION.flow(POINTS, WEIGHTS, 1.0, method="dopri5")
+    np.testing.assert_allclose(
+        ATTENTION.flow(half, WEIGHTS, 0.5, method="dopri5"), whole, atol=1e-8
+    )
+    back = ATTENTION.flow(whole, WEIGHTS, -1.0, method="dopri5")
+    np.testing.assert_allclose(back, POINTS, atol=1e-8)
+    np.testing.assert_array_equal(ATTENTION.flow(POINTS, WEIGHTS, 0.0), POINTS)
+
+
+def test_passive_points_act_on_nothing():
+    alone = ATTENTION.flow(POINTS, WEIGHTS, 1.0)
+    with_others, _ = ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=100 * POINTS)
+    np.testing.assert_array_equal(with_others, alone)
+    # A particle of weight zero is a passive point.
+    ghost = ATTENTION.flow(np.concatenate([POINTS, [[0.3, 0.4]]]), [*WEIGHTS, 0.0], 1.0)
+    _, carried = ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=[0.3, 0.4])
+    np.testing.assert_allclose(ghost[-1], carried[0], rtol=1e-13)
+
+
+def test_a_field_that_depends_on_time():
+    field = VelocityField(c * t * x, x, mu, time=t).bind(c=2.0)
+    assert isinstance(field, BoundField)
+    got = field.flow([[1.0]], [1.0], 1.0, method="dopri5")
+    assert got.item() == pytest.approx(np.exp(1.0), rel=1e-8)
+    assert field([[1.0]], [1.0], [[3.0]], t=0.5).item() == 3.0
+    with pytest.raises(ValueError, match="t="):
+        field([[1.0]], [1.0], [[3.0]])
+
+
+def test_a_black_box_field():
+    def pull(points, weights, x):
+        points -= points  # it may write on what it is given
+        return -x
+
+    got, carried = integrate(pull, POINTS, WEIGHTS, 1.0, 50, "rk4", [[1.0, 0.0]])
+    np.testing.assert_allclose(got, POINTS * np.exp(-1.0), atol=1e-8)
+    np.testing.assert_allclose(carried, [[np.exp(-1.0), 0.0]], atol=1e-8)
+
+
+def test_floating_types_and_libraries():
+    single = CONSENSUS.flow(POINTS.astype(np.float32), WEIGHTS, 1.0)
+    assert single.dtype == np.float32
+    assert CONSENSUS.flow(POINTS, WEIGHTS, 1.0, dtype="float32", x=POINTS)[1].dtype == np.float32
+    np.testing.assert_allclose(single, consensus_exactly(POINTS, WEIGHTS, 1.0), atol=1e-5)
+    torch = pytest.importorskip("torch")
+    tensors = torch.tensor(POINTS), torch.tensor(WEIGHTS)
+    for method in ("rk4", "dopri5"):
+        got = CONSENSUS.flow(*tensors, 1.0, method=method)
+        assert isinstance(got, torch.Tensor)
+        np.testing.assert_allclose(got.numpy(), consensus_exactly(POINTS, WEIGHTS, 1.0), atol=1e-8)
+
+
+def explosion(points, weights, x):
+    return x**2 * 10
+
+
+BAD_CALLS = [
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, np.inf), "finite time"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, steps=0), ">= 1"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, steps=2.5), "integer"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, method="leapfrog"), "'leapfrog'"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, method="dopri5", rtol=-1), "tolerances"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, x=[[1.0]]), "(m, 2)"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS[:3], 1.0), "(6,)"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, engine="abacus"), "abacus"),
+    (lambda: integrate(lambda p, w, x: x[0], POINTS, WEIGHTS, 1.0), "velocities of shape (6, 2)"),
+    (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 1000), "range"),
+    (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 10, "dopri5"), "range"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+@pytest.mark.parametrize("call, words", BAD_CALLS)
+def test_bad_calls_are_refused_in_one_sentence(call, words):
+    with pytest.raises(ValueError) as caught:
+        call()
+    message = str(caught.value)
+    assert words in message and "\n" not in message and len(message) < 400

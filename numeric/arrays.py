@@ -6,6 +6,9 @@ import array_api_compat
 import numpy as np
 
 
+_NUMPY = array_api_compat.array_namespace(np.empty(0))
+
+
 def is_array(value: Any) -> bool:
     """Whether a value is an array of a known library (NumPy, CuPy, torch, JAX, ...)."""
     return array_api_compat.is_array_api_obj(value)
@@ -17,9 +20,11 @@ def namespace(*arrays: Any) -> Any:
     Raises:
         TypeError: the arrays are of two libraries.
     """
+    if all(type(array) is np.ndarray for array in arrays):
+        return _NUMPY  # the common case, without a search
     known = [array for array in arrays if is_array(array)]
     if not known:
-        return array_api_compat.array_namespace(np.empty(0))
+        return _NUMPY
     try:
         return array_api_compat.array_namespace(*known)
     except TypeError:

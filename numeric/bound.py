@@ -291,6 +291,8 @@ class Request:
         )
 
     def _cast(self, array: Any) -> Any:
+        if type(array) is np.ndarray and type(self.like) is np.ndarray:
+            return array.astype(self.dtype, copy=False)
         xp = namespace(self.like)
         device, dtype = array_api_compat.device(self.like), getattr(xp, self.dtype.name)
         if namespace(array) is xp:

@@ -99,7 +99,9 @@ def test_exit_code_says_the_verdict(run, target, code):
 
 def test_json_is_alone_on_stdout(run):
     code, out, err = run("verify", "maps.py:good", *QUICK, "--json", "-")
-    assert code == 0 and json.loads(out)["schema"] == "pushforward/report/1"
+    document = json.loads(out)
+    assert code == 0 and document["schema"] == "pushforward/report/1"
+    assert document["candidate"]["name"] == "good"
 
 
 def test_three_files_of_one_run_agree(run, folder):
@@ -210,6 +212,7 @@ def test_flow_writes_a_trajectory(run, folder):
         (("verify", "nowhere.maps:good"), "no module named 'nowhere'"),
         (("verify", "softmax-atention"), "did you mean 'softmax-attention'"),
         (("verify", "maps.py:pull"), "pf.InContextMap"),
+        (("verify", "maps.py:tokens"), "maps.py:tokens is a bound field, no map of measures"),
         (("verify", "maps.py:LINE"), "is no candidate map but a Box"),
         (("verify", "broken.py:f"), "broken.py does not parse: invalid syntax (line 1)"),
         (("verify", "raises.py:f"), "raises.py raised ZeroDivisionError at import (line 3)"),

@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
@@ -46,8 +47,12 @@ def resolve(target: str) -> Any:
 
 
 def candidate(target: str, domain: AbstractDomain | None = None) -> Candidate:
-    """The candidate that `target` names, on `domain` or on its own; ValueError if it is none."""
-    return as_candidate(resolve(target), target, domain)
+    """The candidate that `target` names, on `domain` or on its own; ValueError if it is none.
+
+    A candidate without a name gets that of the target.
+    """
+    found = as_candidate(resolve(target), target, domain)
+    return found if found.name else replace(found, name=target.rpartition(":")[2])
 
 
 def as_candidate(found: Any, target: str, domain: AbstractDomain | None = None) -> Candidate:
@@ -60,6 +65,12 @@ def as_candidate(found: Any, target: str, domain: AbstractDomain | None = None) 
             "as in `bound = pf.Symbolic(G.bind(A=a), pf.Ball(2))`, and verify `bound`."
         )
     if callable(found) and hasattr(found, "parameters"):
+        kind = getattr(found, "kind", "map")
+        if kind != "map":
+            raise ValueError(
+                f"{target} is a bound {kind.replace('_', ' ')}, no map of measures; a field "
+                "is verified through its flow, as in `pf.Flow(fn, pf.Ball(2), field)`."
+            )
         if domain is None:
             raise ValueError(f"{target} has no domain; pass one, as in --domain ball:2:1.0.")
         return on_domain(found, domain)

@@ -113,8 +113,6 @@ def _scoped(go: Substitution, variable: BoundPoint) -> Substitution:
 
 def _named(parts: tuple, variable: VectorTerm) -> tuple[tuple, BoundPoint]:
     """The parts with the variable named by their height, skipping levels that are free in them."""
-    if not isinstance(variable, (Point, BoundPoint, FreshPoint)):
-        raise TypeError(f"a binder needs a Point as its variable, got {variable!r}")
     taken = frozenset().union(*(free_symbols(p) for p in parts)) - {variable}
     level = 1 + max(height(p) for p in parts)
     while BoundPoint(level) in taken:
@@ -126,7 +124,10 @@ def _named(parts: tuple, variable: VectorTerm) -> tuple[tuple, BoundPoint]:
     return tuple(go(p) for p in parts), name
 
 
-def _measure(measure: Any) -> MeasureTerm:
+def _scope(variable: Any, measure: Any) -> MeasureTerm:
+    """The measure, when both are what they should be."""
+    if not isinstance(variable, (Point, BoundPoint, FreshPoint)):
+        raise TypeError(f"a binder needs a Point as its variable, got {variable!r}")
     if not isinstance(measure, MeasureTerm):
         raise TypeError(f"expected a measure, got {measure!r}")
     return measure
@@ -205,7 +206,7 @@ class Integral(Binder):
     """The integral of a scalar, vector or matrix term against a measure; args (body, y, mu)."""
 
     def __new__(cls, body: Any, variable: VectorTerm, measure: MeasureTerm) -> Any:
-        measure = _measure(measure)
+        measure = _scope(variable, measure)
         if not isinstance(body, (VectorTerm, MatrixTerm)):
             body = scalar(body)
         if isinstance(body, (Zero, ZeroMatrix)):
@@ -277,7 +278,11 @@ _INTEGRALS = {"scalar": ScalarIntegral, "vector": VectorIntegral, "matrix": Matr
 
 
 def mass(measure: MeasureTerm) -> Expr:
-    """The mass of a measure; one where the measure is declared a probability."""
+    """The mass of a measure; one where the measure is declared a probability.
+
+    >>> mass(Measure("mu")), mass(Measure("nu", probability=True))
+    (|mu|, 1)
+    """
     if measure.probability:
         return S.One
     return make(ScalarIntegral, S.One, BoundPoint(1), measure.base)
@@ -290,11 +295,12 @@ class LogPartition(Binder, ScalarTerm):
     """`log Z`, the logarithm of the integral of `exp(s(y))` against mu; args (y, mu, s)."""
 
     def __new__(cls, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
+        measure = _scope(variable, measure)
         constant, energy = _energy(scalar(energy), variable)
         if measure.probability and energy is S.Zero:
             return constant
         (energy,), variable = _named((energy,), variable)
-        return constant + make(cls, variable, _measure(measure), energy)
+        return constant + make(cls, variable, measure, energy)
 
     @property
     def variable(self) -> BoundPoint:
@@ -322,13 +328,13 @@ def _energy(energy: Expr, variable: VectorTerm) -> tuple[Expr, Expr]:
 class Cumulant(Binder):
     """The joint cumulant of the slots under a Gibbs law; args ((h1, ..., hk), y, mu, s).
 
-    `p(dy) = exp(s(y)) mu(dy) / Z`. Order one is the expectation, order two the covariance, order three
-    the third central moment, as a tensor over the vector and matrix slots in their order. The
+    `p(dy) = exp(s(y)) mu(dy) / Z`. Order one is the expectation, order two the covariance, order
+    three the third central moment, as a tensor over the vector and matrix slots in their order. The
     ranks of the slots sum to at most two. Scalar slots come last, in the order of their structure.
     """
 
     def __new__(cls, slots: Any, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
-        measure = _measure(measure)
+        measure = _scope(variable, measure)
         energy = _energy(scalar(energy), variable)[1]
         slots = [h if isinstance(h, (VectorTerm, MatrixTerm)) else scalar(h) for h in slots]
         slots.sort(key=lambda h: rank(h) == 0)
@@ -415,10 +421,11 @@ class Pushforward(Binder, MeasureTerm):
     """The image `T#mu` of a measure under a map `y -> T(y)`; args (mu, y, T(y))."""
 
     def __new__(cls, measure: MeasureTerm, variable: VectorTerm, image: VectorTerm) -> Any:
+        measure = _scope(variable, measure)
         if vector(image) is variable:
-            return _measure(measure)
+            return measure
         (image,), variable = _named((image,), variable)
-        return make(cls, _measure(measure), variable, image)
+        return make(cls, measure, variable, image)
 
     @property
     def measure(self) -> MeasureTerm:

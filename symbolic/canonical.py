@@ -1,8 +1,8 @@
-"""Terms as canonical text: the only form to store, to compare across processes, to take a digest of.
+"""Terms as canonical text: the only form to store and to compare across processes.
 
-`str` is for people and `srepr` spells what SymPy may respell. The canonical text has one line for each
-distinct subterm, in the order of a walk that depends on the structure alone; later lines refer to
-earlier ones by number. Equal terms have equal texts in every process, and a text reads back to an
+`str` is for people and `srepr` spells what SymPy may respell. The canonical text has one line for
+each distinct subterm, in an order that depends on the structure alone; later lines refer to earlier
+ones by number. Equal terms have equal texts in every process, and a text reads back to an
 equal term.
 
     pushforward/term/1

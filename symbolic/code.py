@@ -1,7 +1,7 @@
 """Programs for formulas, as text that stands alone: NumPy, C, CUDA.
 
-They are made to be read and pasted; the numeric part has faster ones. The program of a map over several
-layers computes the moved atoms of each layer once.
+They are made to be read and pasted; the numeric part has faster ones. The program of a map over
+several layers computes the moved atoms of each layer once.
 """
 
 from collections.abc import Callable
@@ -88,11 +88,12 @@ class Names:
 
 
 RESERVED = frozenset(
-    """and as assert async await auto bool break case char class const continue def default del do
-    double elif else enum except exp extern finally float for from global goto if import in inline int
-    is lambda log long nonlocal not np or pass raise register restrict return short signed sizeof
-    static struct switch try typedef union unsigned void volatile while with yield math erf fabs pow
-    sqrt sin cos tan tanh fmax fmin points weights x n m out main isfinite""".split()
+    """and as assert async await auto bool break case char class const continue def default del
+    do double elif else enum except exp extern finally float for from global goto if
+    import in inline int is lambda log long nonlocal not np or pass raise register
+    restrict return short signed sizeof static struct switch try typedef union unsigned
+    void volatile while with yield math erf fabs pow sqrt sin cos tan tanh fmax fmin
+    points weights x n m out main isfinite""".split()
 )
 
 
@@ -113,8 +114,8 @@ class Syntax:
 class Scalars:
     """Writes scalar expressions in a language.
 
-    `leaf` gives the text of our heads, of symbols, and of functions inside a larger expression, which
-    so have variables of their own and are shared; with `inline` functions are written in place.
+    `leaf` gives the text of our heads, of symbols, and of functions inside a larger expression:
+    these have variables of their own and are shared. With `inline`, functions stay in place.
     """
 
     syntax: Syntax

@@ -1,8 +1,8 @@
 """C and CUDA programs: one query at a time, a loop over the atoms for each binder.
 
-A value that does not depend on the atom of a loop is computed before that loop. Dimensions are macros:
-`D` for points, `ROWS_A` and `COLS_A` for a matrix A, `DIM_b` for a vector b; all are `D` unless
-defined otherwise.
+A value that does not depend on the atom of a loop is computed before that loop. Dimensions are
+macros: `D` for points, `ROWS_A` and `COLS_A` for a matrix A, `DIM_b` for a vector b; all are `D`
+unless defined otherwise.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """NumPy programs: every value is an array whose leading axes are points.
 
-Axis 0 is the query, then come the further points; the variable of a binder takes the first axis after
-those of the points that are free in it, and its reduction removes that axis again.
+Axis 0 is the query, then come the further points; the variable of a binder takes the first axis
+after those of the points that are free in it, and its reduction removes that axis again.
 """
 
 from functools import singledispatch

@@ -71,8 +71,8 @@ class Derivatives:
         letter = "V" if source.kind == "field" else "G"
         at, tex_at = f"({source.mu}, {source.x})", f"({printing.latex(source.mu)}, {source.x})"
         return {
-            "g": letter, "gg": letter, "at": at, "AT": tex_at, "G": letter + at, "GG": letter + tex_at,
-            "mu": str(source.mu), "MU": printing.latex(source.mu),
+            "g": letter, "gg": letter, "at": at, "AT": tex_at, "G": letter + at,
+            "GG": letter + tex_at, "mu": str(source.mu), "MU": printing.latex(source.mu),
             "x": str(source.x), "X": printing.latex(source.x),
             "z": str(z), "Z": printing.latex(z), "w": str(w), "W": printing.latex(w),
             "v": str(source), "VT": source.latex(),

@@ -1,7 +1,7 @@
 """Products multiplied out, to recognise that a term vanishes.
 
-Constructors fold little, so `c (x - y) + c (y - x)` stays. `expanded` distributes products over sums;
-then like summands meet. It is for checks, not for evaluation: the result may be long.
+Constructors fold little, so `c (x - y) + c (y - x)` stays. `expanded` distributes products over
+sums; then like summands meet. It is for checks, not for evaluation: the result may be long.
 """
 
 from functools import singledispatch

@@ -64,7 +64,7 @@ from .terms import (
 
 
 class NotDerivable(ValueError):
-    """A head has no rule for its derivative, or the derivative is no function; the message names it."""
+    """No rule derives a head, or its derivative is no function; the message names the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Along:
 
 @dataclass(frozen=True, slots=True)
 class MassAt:
-    """A unit mass is added to a measure at a point: the direction `delta_z` on positive measures."""
+    """A unit mass is added to a measure: the direction `delta_z` on positive measures."""
 
     variable: Measure
     point: VectorTerm

@@ -1,8 +1,8 @@
 """Named in-context maps and velocity fields.
 
-Each function returns a `SymbolicMap` or a `VelocityField` in the point x and the measure mu. Parameters
-have the names of the formula; `label` is appended to all of them, so that layers of one composition
-can have weights of their own. Equal names are one parameter.
+Each function returns a `SymbolicMap` or a `VelocityField` in the point x and the measure mu.
+Parameters have the names of the formula; `label` is appended to all of them, so that layers of one
+composition can have weights of their own. Equal names are one parameter.
 
 >>> from pushforward.symbolic.library import mlp, softmax_attention
 >>> layer = mlp() @ softmax_attention(residual=True)
@@ -10,8 +10,8 @@ can have weights of their own. Equal names are one parameter.
 ['A', 'U', 'V', 'W', 'b']
 
 Sources: Vaswani et al. (2017), Attention is all you need; Furuya, de Hoop & Lassas (2025),
-arXiv:2509.25611, and Geshkovski, Letrouit, Polyanskiy & Rigollet (2023), arXiv:2312.10794 (attention as
-a map of measures); the sources of the others stand with them.
+arXiv:2509.25611, and Geshkovski, Letrouit, Polyanskiy & Rigollet (2023), arXiv:2312.10794
+(attention as a map of measures); the sources of the others stand with them.
 """
 
 from collections.abc import Callable
@@ -198,10 +198,12 @@ def sinkhorn_attention(steps: int, *, residual: bool = False, label: str = "") -
 
 
 def sink_attention(*, residual: bool = False, label: str = "") -> SymbolicMap:
-    """Attention with a sink token: `(int k V y dmu + e^b v) / (int k dmu + e^b)`, `k = exp(<x, A y>)`.
+    """Attention with a sink token: `(int k V y dmu + e^b v) / (int k dmu + e^b)`.
 
-    It is written as `s V E_p[y] + (1 - s) v` with `s = 1 / (1 + exp(b - log Z))`, which does not
-    overflow. Source: Xiao et al. (2023), arXiv:2309.17453.
+    Here `k = exp(<x, A y>)`. It is written as `s V E_p[y] + (1 - s) v` with
+    `s = 1 / (1 + exp(b - log Z))`, which does not overflow.
+
+    Source: Xiao et al. (2023), arXiv:2309.17453.
 
     >>> print(sink_attention())
     v/(1 + exp(log Z_p - b)) + V E_p[y]/(1 + exp(b - log Z_p))  where p(dy) = ...

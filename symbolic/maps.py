@@ -1,19 +1,19 @@
 """In-context maps, velocity fields and the terms derived from them.
 
-All three are formulas that can be read (`str`, `latex`, `mathml`), written as a program (`code`) and
-evaluated (`bind`). Whoever evaluates one needs these attributes alone:
+All three are formulas that can be read (`str`, `latex`, `mathml`), written as a program (`code`)
+and evaluated (`bind`). Whoever evaluates one needs these attributes alone:
 
     term         a scalar, vector or matrix term
     kind         "map", "field", "jacobian", "flat_derivative", ...
     x            the query point, a `Point`: the axis m of the values
     mu           the `Measure` whose atoms are given
     points       further points in the order of their axes (k, l, ...), given by their names
-    parameters   the atoms that `bind` takes by name, in the order of names: also those that dropped out
+    parameters   the atoms that `bind` takes, in the order of names, also those that dropped out
     time         None, or the `Scalar` that a field takes as the time
 
-Values are indexed (m, k, l, ..., then the axes of the term). Derivatives in the measure are those on
-positive measures: the direction is a unit mass `delta_z`, without centring; `normalised=True` gives
-those on probability measures, centred.
+Values are indexed (m, k, l, ..., then the axes of the term). Derivatives in the measure are those
+on positive measures: the direction is a unit mass `delta_z`, without centring; `normalised=True`
+gives those on probability measures, centred.
 """
 
 from collections.abc import Callable, Iterable
@@ -103,9 +103,10 @@ def parameters_of(*terms: Any, but: Any = None) -> tuple:
     named: dict[str, Any] = {}
     for atom in sorted(found, key=lambda a: (a.name, type(a).__name__)):
         if atom.name in named:
+            first, second = _described(named[atom.name]), _described(atom)
             raise ValueError(
-                f"two different parameters are called {atom.name}: a {_described(named[atom.name])} "
-                f"and a {_described(atom)}; rename one"
+                f"two different parameters are called {atom.name}: a {first} and a {second}; "
+                "rename one"
             )
         named[atom.name] = atom
     return tuple(named.values())
@@ -142,13 +143,15 @@ class AbstractInContext(AbstractFormula):
     def _derived(
         self, kind: str, term: Any, points: tuple = (), extra: tuple = ()
     ) -> "DerivedTerm":
+        known = parameters_of(self.term, term, *self.parameters, *extra, but=self.time)
+        return DerivedTerm(kind, term, self.x, self.mu, points, known, self.time)
+
+    def _check_points(self, *points: Any) -> None:
         for i, z in enumerate(points):
             if not isinstance(z, Point):
                 raise TypeError(f"expected a Point, got {z!r}")
             if z in (self.x, *points[:i]):
                 raise ValueError(f"the point {z} is already in use; take another name")
-        known = parameters_of(self.term, term, *self.parameters, *extra, but=self.time)
-        return DerivedTerm(kind, term, self.x, self.mu, points, known, self.time)
 
     def jacobian(self) -> "DerivedTerm":
         """The Jacobian `D_x G(mu, x)` at a fixed measure: [i, j] is dG_i/dx_j.
@@ -195,6 +198,7 @@ class AbstractInContext(AbstractFormula):
         >>> print(SymbolicMap(Dot(x, x) * x, x, mu).directional_derivative(Point("u")))
         |x|^2 u + 2 <u, x> x
         """
+        self._check_points(u)
         return self._derived("directional_derivative", gateaux(self.term, Along(self.x, u)), (u,))
 
     def second_derivative(self, u: Point, v: Point) -> "DerivedTerm":
@@ -204,6 +208,7 @@ class AbstractInContext(AbstractFormula):
         >>> print(SymbolicMap(Dot(x, x) * x, x, mu).second_derivative(Point("u"), Point("v")))
         2 <u, v> x + 2 <u, x> v + 2 <v, x> u
         """
+        self._check_points(u, v)
         once = gateaux(self.term, Along(self.x, u))
         return self._derived("second_derivative", gateaux(once, Along(self.x, v)), (u, v))
 
@@ -212,7 +217,8 @@ class AbstractInContext(AbstractFormula):
 
         Args:
             parameter: a parameter of the map.
-            along: a parameter of the same kind, to be bound too; for a `Scalar` the unit by default.
+            along: a parameter of the same kind, to be bound too; for a `Scalar` the unit by
+            default.
 
         >>> from .terms import Matrix
         >>> x, mu, A = Point("x"), Measure("mu"), Matrix("A")
@@ -237,6 +243,7 @@ class AbstractInContext(AbstractFormula):
         >>> print(G.flat_derivative(Point("z")))
         exp(<x, A z> - log Z_p) V (z - E_p[y])  where p(dy) = exp(<x, A y>) mu(dy) / Z_p
         """
+        self._check_points(z)
         return self._derived("flat_derivative", self._flat(z, normalised), (z,))
 
     def _flat(self, z: VectorTerm, normalised: bool = False) -> Any:
@@ -250,6 +257,7 @@ class AbstractInContext(AbstractFormula):
         >>> print(SymbolicMap(Integral(Dot(x, y) * y, y, mu), x, mu).lions_derivative(Point("z")))
         z x^T + <x, z> I
         """
+        self._check_points(z)
         u = FreshPoint()
         found = jacobian_in(gateaux(self._flat(z), Along(z, u)), u)
         return self._derived("lions_derivative", substitute(found, {u: z}), (z,))
@@ -264,6 +272,7 @@ class AbstractInContext(AbstractFormula):
         >>> print(G.second_flat_derivative(Point("z"), Point("w")))
         <w, x> z + <x, z> w
         """
+        self._check_points(z, w)
         twice = gateaux(self._flat(z, normalised), MassAt(self.mu, w))
         if normalised:
             twice = centred(twice, w, self.mu)
@@ -278,6 +287,7 @@ class AbstractInContext(AbstractFormula):
         >>> print(G.second_lions_derivative(z, w, u, v))
         <u, x> v + <v, x> u
         """
+        self._check_points(z, w, u, v)
         twice = gateaux(self._flat(z), MassAt(self.mu, w))
         term = gateaux(gateaux(twice, Along(z, u)), Along(w, v))
         return self._derived("second_lions_derivative", term, (z, w, u, v))

@@ -1,7 +1,7 @@
 """Formulas to read: a term as text, LaTeX or MathML.
 
-Gibbs laws, push-forwards and large subterms that occur again are named and defined after the formula:
-`I + V Cov_p(y) A^T  where p(dy) = exp(<x, A y>) mu(dy) / Z_p`.
+Gibbs laws, push-forwards and large subterms that occur again are named and defined after the
+formula: `I + V Cov_p(y) A^T  where p(dy) = exp(<x, A y>) mu(dy) / Z_p`.
 """
 
 from collections import Counter
@@ -349,7 +349,7 @@ def _(term: Mul, page: Page) -> tuple[Box, int]:
 
 
 def _quotient(c: Expr, page: Page, inside: bool = False) -> tuple[list, list]:
-    """The factors above and below the line; a product with a name stays whole, seen from outside."""
+    """The factors above and below the line; from outside a product with a name stays whole."""
     over, under = [], []
     if c in page.repeated and not inside:
         return [c], []

@@ -2,8 +2,8 @@
 
 A scalar is a SymPy expression. A vector or a matrix is a `VectorTerm` or a `MatrixTerm`, built from
 few heads; its dimension stays symbolic until numbers are bound. All state of a term lies in `args`,
-`term.func(*term.args) == term`, and equal terms are one object, so that shared subterms are compared
-and visited once.
+`term.func(*term.args) == term`, and equal terms are one object, so that shared subterms are
+compared and visited once.
 
 Constructors fold only what is always wanted: sums are flat, like summands are collected, zeros
 vanish, scalars move outwards.
@@ -32,7 +32,7 @@ def make(cls: type, *args: Basic) -> Any:
 class Term:
     """What all heads share: cached free symbols and substitution that respects scopes."""
 
-    args: tuple[Basic, ...]
+    args: tuple[Any, ...]
 
     @cached_property
     def free(self) -> frozenset:

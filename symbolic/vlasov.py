@@ -1,7 +1,7 @@
 """The Vlasov equation of a velocity field, and what follows from it.
 
-Source: Carmona & Delarue (2018), vol. I, ch. 5 (derivatives in measures); Dobrushin (1979) (mean-field
-limits); docs/mathematics.md, Vlasov equation.
+Source: Carmona & Delarue (2018), vol. I, ch. 5 (derivatives in measures); Dobrushin (1979)
+(mean-field limits); docs/mathematics.md, Vlasov equation.
 """
 
 from collections.abc import Callable, Iterator
@@ -162,6 +162,7 @@ class Vlasov:
         2 int y mu(dy) - |mu| u
         """
         field, z = self.field, FreshPoint()
+        field._check_points(xi)
         here = gateaux(field.term, Along(field.x, xi))
         pull = gateaux(field._flat(z), Along(z, eta(z)))
         term = here + Integral(pull, z, field.mu)

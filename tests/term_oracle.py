@@ -1,7 +1,7 @@
 """A hand-written evaluator of terms, plain recursion over heads: the oracle of the symbolic tests.
 
-It shares nothing with the programs of the numeric part. An environment maps points and parameters to
-arrays, measures to pairs (points, weights).
+It shares nothing with the programs of the numeric part. An environment maps points and parameters
+to arrays, measures to pairs (points, weights).
 """
 
 from functools import singledispatch
@@ -10,7 +10,6 @@ import numpy as np
 import sympy as sp
 
 from pushforward import symbolic as s
-
 
 MEMORY: dict = {}
 

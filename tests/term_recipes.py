@@ -1,4 +1,4 @@
-"""Random terms and environments for the symbolic tests: Hypothesis draws the structure of a term."""
+"""Random terms and environments for the symbolic tests; Hypothesis draws their structure."""
 
 import numpy as np
 import sympy as sp
@@ -44,7 +44,7 @@ def nonlinear(parts):
 
 
 def bound(vectors):
-    """Binders over inner terms: integrals, Gibbs means, log-partitions, covariances, push-forwards."""
+    """Binders over inner terms: integrals, Gibbs laws, push-forwards."""
     bodies, energies = vectors, scalars(vectors)
     variables, measures = st.sampled_from(POINTS), st.sampled_from((MU, NU))
     pushed = st.one_of(measures, st.builds(s.Pushforward, measures, variables, vectors))

@@ -191,12 +191,13 @@ def test_components_agree_with_vectors():
     ys = [sp.symbols(f"y{k}_:2", real=True) for k in range(2)]
     weights = sp.symbols("w:2", positive=True)
     a = sp.Matrix(2, 2, sp.symbols("a:4", real=True))
-    kernel = [w * sp.exp((sp.Matrix([x]) * a * sp.Matrix(y))[0]) for w, y in zip(weights, ys)]
-    attention = [sum(k * y[i] for k, y in zip(kernel, ys)) / sum(kernel) for i in range(2)]
+    kernel = [weights[j] * sp.exp((sp.Matrix([x]) * a * sp.Matrix(ys[j]))[0]) for j in range(2)]
+    attention = [sum(kernel[j] * ys[j][i] for j in range(2)) / sum(kernel) for i in range(2)]
     env = environment(11, n=2)
     points, masses = env[MU]
-    numbers = dict(zip(x, env[X])) | dict(zip(weights, masses)) | dict(zip(a, env[A].flat))
-    numbers |= {s: t for y, p in zip(ys, points) for s, t in zip(y, p)}
+    symbols = [*x, *weights, *a, *ys[0], *ys[1]]
+    values = np.concatenate([env[X], masses, env[A].ravel(), points.ravel()])
+    numbers = dict(zip(symbols, values, strict=True))
     G = SymbolicMap(gibbs(Y, Y, MU, energy=dot(X, A @ Y)), X, MU)
     want = sp.Matrix(attention).jacobian(x).subs(numbers)
     assert agrees(value(G.jacobian().term, env), np.array(want, float), 1e-12)

@@ -1,4 +1,4 @@
-"""Every named map against its formula in plain NumPy, and all its derivatives against differences."""
+"""Every named map against its formula in NumPy, its derivatives against differences."""
 
 import numpy as np
 import pytest
@@ -94,15 +94,11 @@ def token_norm(env):
 def block(env, suffix="", x=None, measure=None):
     points, weights = measure or env[MU]
     x = env[X] if x is None else x
-    normal = np.array([layer_norm(env, p, suffix) for p in points])
+    tokens = np.array([layer_norm(env, p, suffix) for p in points])
+    query = layer_norm(env, x, suffix)
     for h in ("1", "2"):
         a, v = env[f"A{h}{suffix}"], env[f"V{h}{suffix}"]
-        x_normal = layer_norm(env, env[X] if h == "1" else start, suffix)
-        if h == "1":
-            start, total = x, 0.0
-            x_normal = layer_norm(env, start, suffix)
-        total = total + softmax(normal @ a.T @ x_normal, weights) @ normal @ v.T
-    x = x + total
+        x = x + softmax(tokens @ a.T @ query, weights) @ tokens @ v.T
     return x + perceptron(env, layer_norm(env, x, suffix), suffix)
 
 

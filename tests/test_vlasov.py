@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 from term_oracle import value
-from term_recipes import MU, U, A, V, X, Y, Z, environment
+from term_recipes import MU, A, U, V, X, Y, Z, environment
 
 from pushforward.symbolic import (
     Measure,

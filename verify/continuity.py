@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
+from ..numeric import FiniteSet
 from .curves import Descent, Segment, Zoom, descend, jump_on, persists, simpler, zoom
-from .distance import gap
-from .noise import Noise
+from .distance import gap, moved
+from .noise import Noise, jitter
 from .paths import crossings, departures
+from .pinpoint import close_in
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
 LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
-def check_continuous(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Outcome:
+def check_continuous(
+    subject: Subject, noise: Noise, seed: int, clock: Clock, spare: Clock
+) -> Outcome:
     """Search for a jump along segments of measures.
 
     Crossings may jump anywhere and are bisected; departures start at special measures (atoms that
@@ -31,8 +34,15 @@ def check_continuous(subject: Subject, noise: Noise, seed: int, clock: Clock) ->
     if subject.lists:
         outcome.violation = _rare_token(subject, noise, seed, work, outcome)
     while outcome.violation is None and work.left > 0 and turn < 4000:
-        segment = next(away if turn % 3 else across)
-        found = (_leaving if turn % 3 else _crossing)(subject, noise, segment, calls, work)
+        if turn in (72, 144, 288, 576) and not isinstance(subject.domain, FiniteSet):
+            atoms = 1 if turn in (72, 288) else 2
+            outcome.searched += 1
+            outcome.violation = _closing(subject, noise, [seed, turn], work.share(0.3), atoms)
+            if outcome.violation is not None:
+                break
+        leaving = turn % 8 < 6
+        segment = next(away if leaving else across)
+        found = (_leaving if leaving else _crossing)(subject, noise, segment, calls, work)
         turn += 1
         calls = min(1024, 64 * 2 ** (turn // 96))
         if found is None:
@@ -41,7 +51,9 @@ def check_continuous(subject: Subject, noise: Noise, seed: int, clock: Clock) ->
         outcome.worst = max(outcome.worst, found.worst)
         finest = min(finest, found.finest)
         if found.violation is not None:
-            outcome.violation = _simplified(subject, noise, segment, found.violation, clock)
+            outcome.violation = _simplified(
+                subject, noise, segment, found.violation, spare.share(0.4)
+            )
     outcome.drawn = outcome.searched
     outcome.evidence |= {"paths": outcome.searched, "finest distance": finest}
     if outcome.violation is not None:
@@ -65,24 +77,45 @@ def _crossing(
         except Unsupported:
             return None
 
+    def exact(first: Atoms, second: Atoms) -> float:
+        return gap(first, second, small=noise.value)
+
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
-    found = zoom(
-        respond,
-        lambda a, b: gap(a, b, small=noise.value),
-        calls=calls,
-        floor=floor,
-        clock=clock,
-    )
+    fast = moved if subject.rows and not subject.lists else exact
+    found = zoom(respond, fast, calls=calls, floor=floor, clock=clock)
     if found is None:
         return _Seen(0.0, segment.shift())
     width = found.widths[-1] * segment.shift()
     if not jump_on(found, noise.threshold):
         return _Seen(found.rise if found.bottom else 0.0, width)
+    if fast is moved:
+        found = _measured(found, respond, exact)
+        if not jump_on(found, noise.threshold):
+            return _Seen(found.rise, width)
+    shaken = max(_jitter(subject, segment.at(t)) for t in found.middle())
+    if shaken > 0.1 * found.rise:
+        return _Seen(found.rise, width)
     return _Seen(found.rise, width, _jump(segment, found, noise))
 
 
+def _measured(found: Zoom, respond, exact) -> Zoom:
+    """The same intervals with the exact distance of the images over each."""
+    rises = []
+    for left, right in found.intervals:
+        first, second = respond(left), respond(right)
+        rises.append(0.0 if first is None or second is None else exact(first, second))
+    return Zoom(found.intervals, tuple(rises), found.bottom)
+
+
+def _jitter(subject: Subject, atoms: Atoms) -> float:
+    try:
+        return jitter(subject.push, gap, atoms)
+    except Unsupported:
+        return 0.0  # a list has no weights whose last bits could change
+
+
 def _jump(segment: Segment, found: Zoom, noise: Noise) -> Violation | None:
-    left, right = segment.at(found.left), segment.at(found.right)
+    left, right = (segment.at(t) for t in found.intervals[-1])
     distance = gap(left, right)
     if distance > 1e-6 * segment.domain.diameter:
         return None  # the projection on the domain tore the path, not the map
@@ -121,6 +154,8 @@ def _leaving(
         return _Seen(0.0, finest)
     if not persists(found.parameters, found.rises, noise.threshold):
         return _Seen(found.rises[-1], finest)
+    if _jitter(subject, segment.at(found.well_above_rounding())) > 0.1 * max(found.rises[-3:]):
+        return _Seen(found.rises[-1], finest)
     return _Seen(found.rises[-1], finest, _departure(segment, found, noise))
 
 
@@ -153,6 +188,38 @@ def _deed(segment: Segment) -> str:
         "far atom": "a far atom of vanishing mass arrives",
         "mass exchange": "mass moves from one atom to another",
     }[segment.kind]
+
+
+def _closing(
+    subject: Subject, noise: Noise, seed: list[int], clock: Clock, atoms: int
+) -> Violation | None:
+    """Close in on a measure of one or two atoms around which the image does not settle."""
+    weights = np.full(atoms, 1 / atoms)
+
+    def respond(points: np.ndarray) -> Atoms | None:
+        return subject.push(points, weights)
+
+    fast = moved if subject.rows and not subject.lists else gap
+    rng = np.random.default_rng([*seed, 16])
+    found = close_in(respond, fast, subject.domain, atoms, rng, clock)
+    if found is None or not found.stays(noise.threshold):
+        return None
+    exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
+    if not persists(found.radii, exact, noise.threshold):
+        return None
+    if max(_jitter(subject, (p, weights)) for p in found.middle()) > 0.1 * max(exact[-6:]):
+        return None
+    widest = max(range(len(exact) - 6, len(exact)), key=lambda k: exact[k])
+    first, second = found.pairs[widest]
+    distance = gap((first, weights), (second, weights))
+    numbers = {"defect": exact[widest], "threshold": noise.threshold, "distance": distance}
+    return Violation(
+        "jump",
+        ((first, weights), (second, weights)),
+        numbers,
+        f"the image varies by {exact[widest]:.3g} however near {atoms} atom{'s' * (atoms > 1)} "
+        f"come{'s' * (atoms == 1)} to one place (measures at distance {distance:.2g})",
+    )
 
 
 def _rare_token(

@@ -1,9 +1,10 @@
 """One-parameter families of measures, and the search for jumps and oscillations along them.
 
 A `Segment` moves positions and weights of the same atoms linearly. `zoom` looks for a jump at an
-unknown parameter: it always splits the interval over which the response is steepest, so that a
-smooth response is sampled evenly and a jump is bisected to the last bits. `descend` looks at the
-start of a segment on a logarithmic scale, down to 1e-300 where the numbers allow it.
+unknown parameter: it splits the interval with the largest rise over the root of its width, then the
+steepest one, so that a smooth response is sampled evenly and a jump is bisected to the last bits.
+`descend` looks at the start of a segment on a logarithmic scale, down to 1e-300 where the numbers
+allow it.
 
 A response is called discontinuous only where it *persists*: over the finer half of the decades
 reached it falls by less than 10 %. The slowest continuous moduli fail this: `1/log(1/s)` halves
@@ -89,24 +90,32 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Zoom:
-    """The steepest place found: an interval of parameters and the history of its ancestors."""
+    """The steepest place found: nested intervals of parameters and the rise over each of them."""
 
-    left: float
-    right: float
-    widths: tuple[float, ...]
+    intervals: tuple[tuple[float, float], ...]
     rises: tuple[float, ...]
     bottom: bool
 
     @property
+    def widths(self) -> tuple[float, ...]:
+        return tuple(right - left for left, right in self.intervals)
+
+    @property
     def rise(self) -> float:
         return self.rises[-1]
+
+    def middle(self) -> tuple[float, float]:
+        """The interval half way down on the logarithmic scale: far above the last bits."""
+        widths = np.log(self.widths)
+        return self.intervals[int(np.argmin(np.abs(widths - 0.5 * (widths[0] + widths[-1]))))]
 
 
 def persists(widths: Any, rises: Any, floor: float) -> bool:
     """Whether a rise stays: over the finer half of the decades it falls by less than 10 %.
 
     The largest rise near the middle of the decades reached is compared with the largest one at
-    their fine end; both must exceed `floor`.
+    their fine end; the rise must exceed `floor` at most scales of the finer half, for rounding at a
+    singular measure makes rises that come and go.
     """
     decades = -np.log10(np.asarray(widths, dtype=float))
     rises = np.asarray(rises, dtype=float)
@@ -118,7 +127,9 @@ def persists(widths: Any, rises: Any, floor: float) -> bool:
     fine = rises[where >= 0.9]
     if len(middle) == 0 or len(fine) == 0:
         return False
-    return float(fine.max()) > floor and float(fine.max()) >= FALL * float(middle.max())
+    top = float(fine.max())
+    steady = float(np.median(rises[where >= 0.5])) > 0.2 * top
+    return top > floor and steady and top >= FALL * float(middle.max())
 
 
 class _Followed(Generic[R]):
@@ -163,35 +174,42 @@ def zoom(
     """
     curve = _Followed(respond, distance)
     grid = np.linspace(0.0, 1.0, knots)
-    heap: list[tuple[float, float, float, tuple[float, ...], tuple[float, ...]]] = []
+    grid[1:-1] += np.random.default_rng(knots).uniform(-0.3, 0.3, size=knots - 2) / knots
+    heap: list[tuple[float, tuple[tuple[float, float], ...], tuple[float, ...]]] = []
+    power = 0.5
 
-    def push(left: float, right: float, widths: tuple[float, ...], rises: tuple[float, ...]):
-        rise = curve.rise(left, right)
+    def urgency(interval: tuple[float, float], rise: float) -> float:
+        # With power 1/2 a smooth response, whose rise falls faster, is sampled evenly, and a jump
+        # or a modulus below 1/2 is followed down. With power 1, the slope, the steepest place is
+        # followed down whatever the modulus: that shows staircases too fine to sample.
+        return -rise / (interval[1] - interval[0]) ** power
+
+    def push(interval: tuple[float, float], intervals: Any, rises: Any) -> None:
+        rise = curve.rise(*interval)
         if rise > floor:
-            slope = rise / (right - left)
-            heapq.heappush(
-                heap, (-slope, left, right, (*widths, right - left), (*rises, rise))
-            )
+            heapq.heappush(heap, (urgency(interval, rise), (*intervals, interval), (*rises, rise)))
 
     for left, right in zip(grid[:-1], grid[1:], strict=True):
-        push(float(left), float(right), (), ())
+        push((float(left), float(right)), (), ())
     best: Zoom | None = None
     while heap:
-        _, left, right, widths, rises = heapq.heappop(heap)
+        if power < 1 and len(curve.known) > 0.6 * calls:
+            power = 1.0
+            heap = [(urgency(chain[-1], rises[-1]), chain, rises) for _, chain, rises in heap]
+            heapq.heapify(heap)
+        _, intervals, rises = heapq.heappop(heap)
+        left, right = intervals[-1]
         middle = 0.5 * (left + right)
         bottom = not left < middle < right or right - left < 4e-16
-        if best is None or widths[-1] <= best.widths[-1]:
-            best = Zoom(left, right, widths, rises, bottom)
+        if best is None or right - left <= best.widths[-1]:
+            best = Zoom(intervals, rises, bottom)
         stays = len(rises) > 3 and rises[-1] >= 0.8 * rises[-4]
         if bottom or clock.left <= 0 or (len(curve.known) >= calls and not stays):
             break
-        if len(curve.known) > calls + 400:
-            break
-        push(left, middle, widths, rises)
-        push(middle, right, widths, rises)
-        if curve.value(middle) is None:
-            # the response cannot be read here: keep the parent as the finest that can
-            break
+        if len(curve.known) > calls + 400 or curve.value(middle) is None:
+            break  # too long, or the response cannot be read here: the parent is the finest
+        push((left, middle), intervals, rises)
+        push((middle, right), intervals, rises)
     return best
 
 
@@ -208,6 +226,10 @@ class Descent:
 
     parameters: tuple[float, ...]
     rises: tuple[float, ...]
+
+    def well_above_rounding(self) -> float:
+        """The parameter next to 1e-7, where rounding cannot make the rise that a jump makes."""
+        return min(self.parameters, key=lambda t: abs(np.log10(t) + 7))
 
 
 def exponents(finest: float, rng: np.random.Generator, per_decade: float) -> np.ndarray:

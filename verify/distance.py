@@ -34,6 +34,15 @@ def gap(first: Atoms, second: Atoms, small: float = 0.0) -> float:
     return wasserstein(DiscreteMeasure(x, a), DiscreteMeasure(y, b)).value + excess
 
 
+def moved(first: Atoms, second: Atoms) -> float:
+    """An upper bound of W1 between images whose rows correspond: atom to atom, then the weights."""
+    (x, a), (y, b) = first, second
+    apart = np.linalg.norm(x - y, axis=1)
+    exchanged = 0.5 * float(np.abs(a - b).sum())
+    bound = float(np.minimum(a, b) @ apart)
+    return bound + (exchanged * spread((np.concatenate([x, y]), a)) if exchanged else 0.0)
+
+
 def _on_a_line(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:
     """W1 on the line, the area between the distribution functions."""
     at = np.concatenate([x, y])

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .candidates import TokenMap
 from .noise import Noise
-from .subject import Atoms, Subject, Unsupported, as_counts
+from .subject import Atoms, Subject, Unsupported
 from .tagging import LARGEST_DECODED, decode, margin
 
 READABLE = 1e-9
@@ -21,7 +22,11 @@ TINY = 1e-6
 def labels(
     subject: Subject, noise: Noise, atoms: Atoms, follow: tuple[int, ...]
 ) -> np.ndarray | None:
-    """Images (k, d') of the atoms `follow`, or None where `f` does not determine them."""
+    """Images (k, d') of the atoms `follow`, or None where `f` does not determine them.
+
+    Rows of a token map are not trusted to keep the order of the tokens: as a measure map it may
+    return them in any order, so its images are read off the masses like those of a `MeasureMap`.
+    """
     points, weights = atoms
     heavy = weights > TINY * weights.max()
     if heavy[list(follow)].any() and not _readable(points[heavy], weights[heavy]):
@@ -30,12 +35,8 @@ def labels(
         image = subject.push(points, weights)
     except Unsupported:
         return None
-    if subject.rows:
-        at = np.asarray(follow)
-        if subject.lists:
-            counts = as_counts(weights, subject.largest)
-            at = (np.cumsum(counts) - counts)[at]
-        return image[0][at]
+    if subject.rows and not isinstance(subject.candidate, TokenMap):
+        return image[0][np.asarray(follow)]
     return _from_masses(noise, weights, heavy, image, follow)
 
 

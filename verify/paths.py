@@ -13,19 +13,6 @@ from .subject import Atoms
 
 CROSSINGS = ("positions", "one atom", "weights", "mass exchange")
 DEPARTURES = ("positions", "one atom", "far atom", "mass exchange", "towards boundary")
-_BASES = (
-    ("uniform", ()),
-    ("anchors", ()),
-    ("lattice", ()),
-    ("uniform", ("symmetric",)),
-    ("uniform", ("coincide",)),
-    ("lattice", ("coincide",)),
-    ("uniform", ("centre",)),
-    ("boundary", ()),
-    ("uniform", ("collinear",)),
-)
-
-
 def moving(domain: AbstractDomain, kinds: tuple[str, ...]) -> tuple[str, ...]:
     """The kinds of paths that a domain has: on a finite set only masses move."""
     if not isinstance(domain, FiniteSet):
@@ -56,16 +43,43 @@ def crossing(
     return Segment(kind, (points, weights), (points, end / end.sum()), domain)
 
 
+def special_measures(
+    domain: AbstractDomain, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Degenerate measures near which maps jump, each kind once: points and weights.
+
+    Single atoms (at the centre, at a corner, anywhere), atoms that coincide, pairs symmetric about
+    the centre, equal weights, collinear atoms, atoms on the boundary.
+    """
+    anchors = domain.anchors()
+    one = domain.sample(rng, 1)
+    several = domain.sample(rng, 3)
+    yield anchors[:1], np.ones(1)
+    yield one, np.ones(1)
+    yield np.repeat(one, 2, axis=0), np.full(2, 0.5)
+    yield np.repeat(anchors[:1], 3, axis=0), np.full(3, 1 / 3)
+    yield domain.project(np.concatenate([one, 2 * anchors[:1] - one])), np.full(2, 0.5)
+    yield several[:2], np.full(2, 0.5)
+    yield several[[0, 0, 1]], generic_weights(rng, 3)
+    yield anchors[rng.integers(len(anchors), size=1)], np.ones(1)
+    yield several, generic_weights(rng, 3)
+    line = several[:1] + np.array([[0.0], [0.5], [1.0]]) * (several[1:2] - several[:1])
+    yield domain.project(line), np.full(3, 1 / 3)
+    yield domain.boundary(rng, 2), generic_weights(rng, 2)
+    yield domain.project(np.concatenate([several, 2 * anchors[:1] - several])), np.full(6, 1 / 6)
+    if len(anchors) > 1:
+        yield anchors[rng.choice(len(anchors), size=2, replace=False)], np.full(2, 0.5)
+
+
 def departure(
-    domain: AbstractDomain, rng: np.random.Generator, kind: str, lists: bool
+    domain: AbstractDomain,
+    rng: np.random.Generator,
+    kind: str,
+    lists: bool,
+    base: tuple[np.ndarray, np.ndarray],
 ) -> Segment | None:
     """A segment that leaves a special measure: its start is where the jump is looked for."""
-    law, edits = _BASES[int(rng.integers(len(_BASES)))]
-    n = int(rng.integers(1, 5))
-    recipe = Recipe(n, int(rng.integers(2**31)), law, "uniform", edits)
-    points, weights = recipe.build(domain, equal=True)
-    if not lists and not edits and rng.uniform() < 0.5:
-        weights = generic_weights(rng, len(points))
+    points, weights = base
     if kind == "positions":
         end = domain.project(points + 0.3 * domain.diameter * rng.normal(size=points.shape))
         return Segment(kind, (points, weights), (end, weights), domain)
@@ -77,11 +91,9 @@ def departure(
     if lists:
         return None
     if kind == "far atom":
-        place = _place(domain, rng)
-        points = np.concatenate([points, place])
-        start = np.append(weights, 0.0)
+        points = np.concatenate([points, _place(domain, rng)])
         end = np.append(0.5 * weights, 0.5)
-        return Segment(kind, (points, start), (points, end), domain)
+        return Segment(kind, (points, np.append(weights, 0.0)), (points, end), domain)
     if len(points) < 2:
         return None
     i, j = rng.choice(len(points), size=2, replace=False)
@@ -113,13 +125,16 @@ def crossings(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segmen
 
 
 def departures(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segment]:
-    """Endless departures, the kinds in turn; a function of the seed alone."""
+    """Endless departures, special measures and kinds in turn; a function of the seed alone."""
     rng = np.random.default_rng([seed, 7])
     while True:
-        for kind in moving(domain, DEPARTURES):
-            segment = departure(domain, rng, kind, lists)
-            if segment is not None:
-                yield segment
+        for base in special_measures(domain, rng):
+            if lists and np.ptp(base[1]) > 0:
+                base = (base[0], np.full(len(base[1]), 1 / len(base[1])))
+            for kind in moving(domain, DEPARTURES):
+                segment = departure(domain, rng, kind, lists, base)
+                if segment is not None:
+                    yield segment
 
 
 def tagged(segment: Segment, rng: np.random.Generator, masses: tuple[float, ...]) -> Segment:

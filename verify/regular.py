@@ -11,17 +11,19 @@ from itertools import count
 
 import numpy as np
 
+from ..numeric import AbstractDomain, FiniteSet
 from .climb import DONE, STARTS, Climb, climb
 from .curves import Segment, Zoom, exponents, jump_on, oscillation, persists, simpler, zoom
 from .distance import gap
 from .labels import label_distance, labels
-from .noise import Noise
+from .noise import Noise, jitter
 from .paths import crossing, moving, tagged
+from .pinpoint import Closing, close_in
 from .recipes import generic_weights
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
-TAGS = (1e-9, 2.3e-9)
+TAGS = ((1e-9, 2.3e-9), (1e-200, 2.3e-200))
 _CROSSINGS = ("weights", "positions", "mass exchange", "one atom")
 
 
@@ -39,7 +41,8 @@ def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Ou
     work = clock.share(0.9)
     for turn in count():
         for search in searches:
-            found = search(work.share(0.3) if turn == 0 and search is not searches[-1] else work, turn)
+            last = turn > 0 or search is searches[-1]
+            found = search(work if last else work.share(0.3), turn)
             if found is not None:
                 outcome.violation = found
                 return _told(outcome)
@@ -69,7 +72,7 @@ def _jumps(
         if plain is None:
             continue
         on_support = turn % 2 == 0
-        segment = _followed(plain) if on_support else tagged(plain, rng, TAGS)
+        segment = _followed(plain) if on_support else tagged(plain, rng, TAGS[turn // 2 % 2])
         found = _jump_along(subject, noise, segment, 64 * 2 ** (turn // 24), clock)
         outcome.searched += 1
         if found is not None:
@@ -103,14 +106,23 @@ def _jump_along(
     if not jump_on(found, noise.threshold):
         return None
     assert found is not None
+    for t in found.middle():
+        if _shaken(subject, noise, segment.at(t), segment.tags) > 0.1 * found.rise:
+            return None
     return _tag_jump(segment, found, respond, noise)
 
 
+def _shaken(subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...]) -> float:
+    """How far the labels move when the measure changes in its last bits."""
+    return jitter(lambda p, w: labels(subject, noise, (p, w), tags), label_distance, atoms)
+
+
 def _tag_jump(segment: Segment, found: Zoom, respond, noise: Noise) -> Violation | None:
-    left, right = segment.at(found.left), segment.at(found.right)
+    left, right = (segment.at(t) for t in found.intervals[-1])
     if gap(left, right) > 1e-6 * segment.domain.diameter:
         return None  # the projection on the domain tore the path, not the map
-    rises = np.linalg.norm(respond(found.left) - respond(found.right), axis=1)
+    first, second = (respond(t) for t in found.intervals[-1])
+    rises = np.linalg.norm(first - second, axis=1)
     tag = segment.tags[int(np.argmax(rises))]
     distance = gap(left, right)
     return _pair(
@@ -167,7 +179,13 @@ def _sweeps(
     rng = np.random.default_rng([seed, 12])
     domain = subject.domain
     bases = [(anchor[None], np.ones(1)) for anchor in domain.anchors()[:6]]
-    bases += _steep_diracs(subject, noise, rng, clock)
+    if not isinstance(domain, FiniteSet):
+        for atoms in (1, 1, 2):
+            violation, found = _closing(subject, noise, rng, clock.share(0.3), atoms)
+            outcome.searched += 1
+            if violation is not None:
+                return violation
+            bases += found
     for size in (1, 2, 3):
         bases.append((domain.sample(rng, size), generic_weights(rng, size)))
     anchors = domain.anchors()
@@ -216,6 +234,8 @@ def _sweep(
         ends, sizes = oscillation(masses, images)
         if not persists(ends, sizes, noise.threshold):
             return None
+        if not _seen_above_rounding(masses, images, sizes[-1]):
+            return None
         fine = masses <= ends[-4]
         first, second = _farthest(images[fine])
         pair = (measure(masses[fine][first]), measure(masses[fine][second]))
@@ -236,7 +256,13 @@ def _sweep(
     _, probe = values(np.array([-1.3, -2.7, -4.6, -6.1, -8.2, -9.9, -11.5, -13.3]))
     if len(probe) > 3 and np.linalg.norm(np.ptp(probe[3:], axis=0)) <= noise.threshold:
         return None
-    return reach(exponents(-300.0, rng, 2.0)) or reach(exponents(-16.0, rng, 8.0))
+    return reach(exponents(-300.0, rng, 4.0))
+
+
+def _seen_above_rounding(masses: np.ndarray, images: np.ndarray, size: float) -> bool:
+    """The oscillation is there, as large, at masses that rounding of positions cannot touch."""
+    coarse = images[(masses >= 1e-10) & (masses <= 1e-2)]
+    return len(coarse) >= 8 and float(np.linalg.norm(np.ptp(coarse, axis=0))) >= 0.5 * size
 
 
 def _farthest(values: np.ndarray) -> tuple[int, int]:
@@ -244,32 +270,69 @@ def _farthest(values: np.ndarray) -> tuple[int, int]:
     return int(np.argmin(values[:, axis])), int(np.argmax(values[:, axis]))
 
 
-def _steep_diracs(
-    subject: Subject, noise: Noise, rng: np.random.Generator, clock: Clock
-) -> list[Atoms]:
-    """Single atoms near which G gets steep: where `x -> G(delta_x, tag)` zooms to the last bits."""
-    domain, found = subject.domain, []
-    for _ in range(2):
-        ends = domain.boundary(rng, 2) if domain.dim == 1 else domain.sample(rng, 2)
-        segment = Segment("one atom", (ends[:1], np.ones(1)), (ends[1:], np.ones(1)), domain)
-        segment = tagged(segment, rng, (1e-12,))
+def _closing(
+    subject: Subject, noise: Noise, rng: np.random.Generator, clock: Clock, atoms: int
+) -> tuple[Violation | None, list[Atoms]]:
+    """Close in on a singular measure of one or two atoms, seen by two tags of vanishing mass.
 
-        def respond(t: float, segment: Segment = segment) -> np.ndarray | None:
-            return labels(subject, noise, segment.at(t), segment.tags)
+    Returns a violation, where the images of the tags vary as much in the smallest ball as half way
+    down; else the innermost centre and its neighbours, to be swept.
+    """
+    tags = subject.domain.sample(rng, 2)
+    masses = np.array(TAGS[1])
+    own = generic_weights(rng, atoms)
 
-        zoomed = zoom(
-            respond,
-            label_distance,
-            calls=160,
-            floor=max(20 * noise.value, 1e-9 * noise.diameter),
-            clock=clock,
-        )
-        if zoomed is not None and zoomed.widths[-1] < 1e-6:
-            for t in (zoomed.left, zoomed.right):
-                found.append((segment.at(t)[0][:1], np.ones(1)))
-            rounded = np.round(found[-1][0], 12)
-            found.append((domain.project(rounded), np.ones(1)))
-    return found
+    def measure(points: np.ndarray) -> Atoms:
+        return np.concatenate([points, tags]), np.concatenate([own, masses])
+
+    def respond(points: np.ndarray) -> np.ndarray | None:
+        return labels(subject, noise, measure(points), (atoms, atoms + 1))
+
+    found = close_in(respond, label_distance, subject.domain, atoms, rng, clock)
+    if found is None or len(found.radii) < 24:
+        return None, []
+    if found.stays(noise.threshold):
+        violation = _closed_in(subject, noise, found, measure, respond)
+        if violation is not None:
+            return violation, []
+    if atoms > 1:
+        return None, []
+    return None, [(near, np.ones(1)) for near in _neighbours(found.centre, subject.domain)]
+
+
+def _closed_in(
+    subject: Subject, noise: Noise, found: Closing, measure, respond
+) -> Violation | None:
+    atoms = len(found.centre)
+    for points in found.middle():
+        shaken = _shaken(subject, noise, measure(points), (atoms, atoms + 1))
+        if shaken > 0.1 * max(found.variations[-6:]):
+            return None
+    widest = max(range(len(found.radii) - 6, len(found.radii)), key=lambda k: found.variations[k])
+    first, second = found.pairs[widest]
+    rises = np.linalg.norm(respond(first) - respond(second), axis=1)
+    return _pair(
+        "tag-jump",
+        (measure(first), measure(second)),
+        atoms + int(np.argmax(rises)),
+        float(rises.max()),
+        float(np.abs(first - second).max()),
+        noise,
+        f"the image of a point of vanishing mass varies by {rises.max():.3g} however near the "
+        f"other atoms come to one place (within {found.radii[-1]:.0e}): it has no limit there",
+    )
+
+
+def _neighbours(at: np.ndarray, domain: AbstractDomain) -> list[np.ndarray]:
+    """The floating point numbers next to a point, and the short decimal near it.
+
+    Only at the critical point itself do oscillations go on below the last bits of its coordinates.
+    """
+    short = [np.round(at, digits) for digits in (6, 9, 12)]
+    if at.shape[1] > 1:
+        return [domain.project(near) for near in (at, *short)]
+    steps = [at + k * np.spacing(np.abs(at)) for k in range(-3, 4)]
+    return [domain.project(near) for near in (*short, *steps)]
 
 
 # -- approach to a critical measure ------------------------------------------------------------

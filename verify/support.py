@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .candidates import TokenMap
 from .distance import spread
 from .noise import Noise
 from .recipes import Recipe
@@ -16,7 +17,12 @@ _ATOMS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
 def check_support(
-    subject: Subject, noise: Noise, sizes: tuple[int, ...], seed: int, clock: Clock
+    subject: Subject,
+    noise: Noise,
+    sizes: tuple[int, ...],
+    seed: int,
+    clock: Clock,
+    spare: Clock,
 ) -> Outcome:
     """Binary tagging: give the atoms weights with distinct subset sums and read the output masses.
 
@@ -24,7 +30,7 @@ def check_support(
     input weights, and only the reading of coincident atoms is left to test; `well-defined` did.
     """
     outcome = Outcome()
-    if subject.rows:
+    if subject.rows and not isinstance(subject.candidate, TokenMap):
         outcome.reason = (
             "row i of the output is the image of atom i and carries its weight; "
             "coincident atoms have one image"
@@ -36,14 +42,16 @@ def check_support(
         return _violation_at(subject, noise, _distinct(points), outcome)
 
     atoms = tuple(size for size in sizes if size in _ATOMS)
-    if subject.lists:
-        outcome.evidence["kind"] = "list"
-        return outcome
     found = run_trials(trial, atoms, seed, clock.share(0.8), outcome, draws=300)
     if found is not None:
-        outcome.violation = _simplified(subject, noise, found, clock)
+        outcome.violation = _simplified(subject, noise, found, spare.share(0.5))
         outcome.reason = outcome.violation.sentence
     return outcome
+
+
+def _list_weights(atoms: int) -> np.ndarray:
+    """1, 2, 4, ... repetitions of a token: a list carries these up to 10 tokens."""
+    return 2.0 ** np.arange(atoms) / (2.0**atoms - 1)
 
 
 def _distinct(points: np.ndarray) -> np.ndarray:
@@ -53,7 +61,7 @@ def _distinct(points: np.ndarray) -> np.ndarray:
 def _violation_at(
     subject: Subject, noise: Noise, points: np.ndarray, outcome: Outcome
 ) -> Violation | None:
-    weights = binary_weights(len(points))
+    weights = _list_weights(len(points)) if subject.lists else binary_weights(len(points))
     try:
         image = subject.push(points, weights)
     except (Undefined, Unsupported):

@@ -184,11 +184,11 @@ class _Run:
     def _check(self, name: str, clock: Clock) -> Outcome:
         subject, noise, sizes, seed = self.subject, self.noise, self.sizes, self.seed
         if name == "well-defined":
-            return check_well_defined(subject, noise, sizes, seed, clock)
+            return check_well_defined(subject, noise, sizes, seed, clock, self.clock)
         if name == "continuous":
-            return check_continuous(subject, noise, seed, clock)
+            return check_continuous(subject, noise, seed, clock, self.clock)
         if name == "B1":
-            return check_support(subject, noise, sizes, seed, clock)
+            return check_support(subject, noise, sizes, seed, clock, self.clock)
         if name == "B2":
             return check_regular(subject, noise, seed, clock)
         return check_vlasov(subject, noise, seed, clock)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .distance import gap
-from .noise import Noise
+from .noise import Noise, jitter
 from .recipes import Recipe
 from .simplify import simplify
 from .subject import Atoms, Clock, Subject, Undefined, Unsupported
@@ -59,7 +59,12 @@ SENTENCES = {
 
 
 def check_well_defined(
-    subject: Subject, noise: Noise, sizes: tuple[int, ...], seed: int, clock: Clock
+    subject: Subject,
+    noise: Noise,
+    sizes: tuple[int, ...],
+    seed: int,
+    clock: Clock,
+    spare: Clock,
 ) -> Outcome:
     """Look for a measure whose image depends on the way it is written."""
     outcome = Outcome()
@@ -73,7 +78,7 @@ def check_well_defined(
 
     found = run_trials(trial, sizes, seed, clock.share(0.8), outcome, draws=400)
     if found is not None:
-        outcome.violation = _simplified(subject, noise, found, clock)
+        outcome.violation = _simplified(subject, noise, found, spare.share(0.6))
         outcome.reason = outcome.violation.sentence
     return outcome
 
@@ -120,7 +125,7 @@ def _query_violation(
     if defect <= noise.threshold:
         return None
     again = float(np.linalg.norm(together - subject.query(points, weights, x), axis=1).max())
-    if again > 1e-3 * defect or _jitter(subject, (points, weights), noise) > 1e-3 * defect:
+    if again > 1e-3 * defect or jitter(subject.push, gap, atoms) > 1e-3 * defect:
         return None
     return _violation("queries", (atoms, (x, np.full(3, 1 / 3))), defect, noise)
 
@@ -132,22 +137,10 @@ def _confirmed(subject: Subject, first: Atoms, second: Atoms, defect: float, noi
     image although the map is a function of the measure. There a change of the positions by some
     units in the last place changes the image as much, and the defect is not held against it.
     """
-    jitter = max(_jitter(subject, first, noise), _jitter(subject, second, noise))
-    return defect > max(1e3 * jitter, noise.threshold) or first is second
-
-
-def _jitter(subject: Subject, atoms: Atoms, noise: Noise) -> float:
-    """How far the image moves when positions move by a few units in the last place."""
-    points, weights = atoms
-    rng = np.random.default_rng(5)
-    image = subject.push(points, weights)
-    worst = 0.0
-    size = np.maximum(np.abs(points), subject.domain.diameter)
-    for _ in range(6):
-        step = 4e-16 * size * rng.choice([-1.0, 0.0, 1.0], size=points.shape)
-        moved = subject.domain.project(points + step)
-        worst = max(worst, gap(image, subject.push(moved, weights), small=1e-3 * noise.value))
-    return worst
+    if first is second:
+        return True
+    shaken = max(jitter(subject.push, gap, atoms) for atoms in (first, second))
+    return defect > max(1e3 * shaken, noise.threshold)
 
 
 def _mass_tolerance(noise: Noise) -> float:

@@ -1,0 +1,135 @@
+"""Closing in on an unknown singular measure of few atoms.
+
+Around a singular measure the response varies as much in a small ball as in a large one. Balls are
+shrunk step by step, a few at a time; those that vary most are kept. A smooth response varies less
+and less and the search ends early; a steep one does so below its scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from ..numeric import AbstractDomain
+from .curves import persists
+from .subject import Clock
+
+R = TypeVar("R")
+
+BALLS = 4
+TRIES = 12
+PROBES = 3
+REACH = 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Ever smaller balls around a place: their radii, how much the response varies in each.
+
+    `pairs` holds for each radius two sets of atoms (n, d) in the ball with responses so far apart.
+    """
+
+    centre: np.ndarray
+    radii: tuple[float, ...]
+    variations: tuple[float, ...]
+    pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
+
+    def stays(self, floor: float) -> bool:
+        """Whether the variation persists down to the last bits of the coordinates."""
+        return len(self.radii) > 40 and persists(self.radii, self.variations, floor)
+
+    def middle(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pair half way down, far above the last bits."""
+        return self.pairs[len(self.pairs) // 2]
+
+
+def close_in(
+    respond: Callable[[np.ndarray], R | None],
+    distance: Callable[[R, R], float],
+    domain: AbstractDomain,
+    atoms: int,
+    rng: np.random.Generator,
+    clock: Clock,
+) -> Closing | None:
+    """Shrink balls of sets of atoms (n, d) around the place where the response varies most.
+
+    Args:
+        respond: the response at positions (n, d), or None where it cannot be read.
+        distance: between two responses.
+        domain: where the atoms live.
+        atoms: their number n.
+        rng: the source of the tries.
+        clock: ends the search.
+
+    Returns:
+        The innermost chain of balls, or None where nothing varies.
+    """
+    radius = 0.5 * domain.diameter
+    start = np.stack([domain.sample(rng, atoms) for _ in range(4 * BALLS)])
+    balls = [(centre, Closing(centre, (), (), ())) for centre in start]
+    while clock.left > 0 and radius > 1e-16 * max(domain.scale, 1e-300):
+        tried: list[Closing] = []
+        for centre, chain in balls:
+            for k in range(TRIES):
+                reach = REACH * radius
+                if k % 2:  # at any scale, to come back from the wrong side of a singular place
+                    reach = radius * (domain.diameter / radius) ** rng.uniform()
+                spot = centre if k == 0 else _near(centre, reach, domain, rng)
+                seen = _variation(respond, distance, spot, 0.5 * radius, domain, rng)
+                if seen is not None:
+                    tried.append(
+                        Closing(
+                            spot,
+                            (*chain.radii, 0.5 * radius),
+                            (*chain.variations, seen[0]),
+                            (*chain.pairs, seen[1]),
+                        )
+                    )
+        if not tried:
+            return None
+        tried.sort(key=lambda closing: -closing.variations[-1])
+        kept = tried[:BALLS]
+        best = kept[0]
+        if best.variations[-1] <= 2e-3 * max(best.variations):
+            return best
+        balls = [(closing.centre, closing) for closing in kept]
+        radius *= 0.5
+    return balls[0][1] if balls[0][1].radii else None
+
+
+
+def _near(
+    centre: np.ndarray, radius: float, domain: AbstractDomain, rng: np.random.Generator
+) -> np.ndarray:
+    return domain.project(centre + radius * _in_ball(centre.shape, rng))
+
+
+def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    step = rng.normal(size=shape)
+    size = float(np.prod(shape))
+    return step * (rng.uniform() ** (1 / size) / np.linalg.norm(step))
+
+
+def _variation(
+    respond: Callable[[np.ndarray], R | None],
+    distance: Callable[[R, R], float],
+    centre: np.ndarray,
+    radius: float,
+    domain: AbstractDomain,
+    rng: np.random.Generator,
+) -> tuple[float, tuple[np.ndarray, np.ndarray]] | None:
+    places = [centre, *(_near(centre, radius, domain, rng) for _ in range(PROBES))]
+    seen = [(place, respond(place)) for place in places]
+    read = [(place, value) for place, value in seen if value is not None]
+    if len(read) < 2:
+        return None
+    best, pair = -1.0, (read[0][0], read[1][0])
+    for i, (first, a) in enumerate(read):
+        for second, b in read[i + 1 :]:
+            apart = distance(a, b)
+            if apart > best:
+                best, pair = apart, (first, second)
+    return best, pair

@@ -19,6 +19,7 @@ from .domains import (
     Sphere as Sphere,
     parse_domain as parse_domain,
 )
+from .engines import engine_status as engine_status
 from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
 from .transport import Transport as Transport, wasserstein as wasserstein

@@ -5,7 +5,6 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-
 _NUMPY = array_api_compat.array_namespace(np.empty(0))
 
 

@@ -1,6 +1,6 @@
 """A term with numbers for its parameters: evaluated on discrete measures by every engine."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,13 +9,11 @@ import array_api_compat
 import numpy as np
 
 from .arrays import namespace, real_array, to_numpy
-from .blocked import evaluate
+from .engines import DIGITS, Request, run
 from .flows import integrate
 from .program import Program
-from .reference import Inputs, interpret
+from .reference import Inputs
 from .rounding import Precision, rounding_bound
-
-_DIGITS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,8 @@ class Bound:
             weights: (n,) >= 0, of positive sum, which need not be one; atoms of weight zero count
                 for nothing. None gives each atom 1/n.
             x: (m, d) the queries; (d,) is one query.
-            engine: "auto", "numpy", "native", "reference" or "mpmath".
+            engine: "auto", "native" (compiled C), "numpy", "reference" or "mpmath"; see
+                `engine_status`.
             dtype: what to compute in and return, by default the floating type of the points.
             points_by_name: the further points of a derived term, (k, d) each, by their names; and
                 the time of a field that depends on it.
@@ -116,7 +115,7 @@ class Bound:
                 is missing or unknown, an engine that is not there.
         """
         request = self._request(points, weights, x, dtype, points_by_name)
-        return _engine(engine, request)(request)
+        return run(engine, request)
 
     def evaluate(
         self,
@@ -140,20 +139,20 @@ class Bound:
             ValueError: as for a call.
         """
         request = self._request(points, weights, x, dtype, points_by_name)
-        value = _engine(engine, request)(request)
+        value = run(engine, request)
         error = rounding_bound(
             self.program, request.on_numpy(), request.order, Precision.of(request.dtype)
         )
         if engine == "mpmath":
             # First-order errors are proportional to the unit; the answer itself is rounded once.
             rounded = np.abs(to_numpy(value)) * Precision.of(request.dtype).unit
-            error = error * 10.0 ** (20 - _DIGITS) + rounded
+            error = error * 10.0 ** (20 - DIGITS) + rounded
         elif engine == "reference" and request.dtype == np.float32:
             error = error + np.abs(to_numpy(value)) * Precision.of(np.float32).unit
         return Values(value, request.answer(error * (1 + 1e-6)))
 
     def at_precision(
-        self, points: Any, weights: Any, x: Any, *, digits: int = _DIGITS, **points_by_name: Any
+        self, points: Any, weights: Any, x: Any, *, digits: int = DIGITS, **points_by_name: Any
     ) -> np.ndarray:
         """The values as mpmath numbers, computed with so many decimal digits; inputs are exact.
 
@@ -177,7 +176,7 @@ class Bound:
 
     def _request(
         self, points: Any, weights: Any, x: Any, dtype: Any, others: Mapping[str, Any]
-    ) -> "Request":
+    ) -> Request:
         names = (*self.point_names[1:], *self._time_name)
         _check_names(names, others, self.kind)
         points = _rows(points, "points", atoms=True)
@@ -258,53 +257,6 @@ def _in_dtype(points: Any, dtype: Any) -> Any:
     points = real_array(points, "points")
     xp = namespace(points)
     return xp.astype(points, getattr(xp, _dtype(dtype, points, {}).name))
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A program with checked inputs and the floating type to answer in."""
-
-    program: Program
-    inputs: Inputs
-    order: tuple[str, ...]
-    dtype: np.dtype
-
-    @property
-    def like(self) -> Any:
-        """An array of the library and on the device of the inputs."""
-        return self.inputs.points[self.order[0]]
-
-    def on_numpy(self) -> Inputs:
-        """The inputs as NumPy arrays in double precision, as they are."""
-        return Inputs(
-            {name: _double(rows) for name, rows in self.inputs.points.items()},
-            {name: (_double(a), _double(w)) for name, (a, w) in self.inputs.measures.items()},
-            {name: _double(value) for name, value in self.inputs.parameters.items()},
-        )
-
-    def in_dtype(self) -> Inputs:
-        """The inputs in the library and on the device of the points, in the floating type."""
-        return Inputs(
-            {name: self._cast(rows) for name, rows in self.inputs.points.items()},
-            {name: (self._cast(a), self._cast(w)) for name, (a, w) in self.inputs.measures.items()},
-            {name: self._cast(value) for name, value in self.inputs.parameters.items()},
-        )
-
-    def _cast(self, array: Any) -> Any:
-        if type(array) is np.ndarray and type(self.like) is np.ndarray:
-            return array.astype(self.dtype, copy=False)
-        xp = namespace(self.like)
-        device, dtype = array_api_compat.device(self.like), getattr(xp, self.dtype.name)
-        if namespace(array) is xp:
-            return array_api_compat.to_device(xp.astype(array, dtype, copy=False), device)
-        return xp.asarray(to_numpy(array), dtype=dtype, device=device)
-
-    def answer(self, value: np.ndarray) -> Any:
-        """The value in the library and on the device of the inputs, in the floating type."""
-        value = np.array(value, dtype=self.dtype, order="C")
-        if array_api_compat.is_numpy_array(self.like):
-            return value
-        return namespace(self.like).asarray(value, device=array_api_compat.device(self.like))
 
 
 def bind_term(formula: Any, parameters: Mapping[str, Any]) -> Bound:
@@ -414,10 +366,6 @@ def _dtype(dtype: Any, points: Any, named: Mapping[str, Any]) -> np.dtype:
     return wanted
 
 
-def _double(array: Any) -> np.ndarray:
-    return to_numpy(array).astype(np.float64)
-
-
 def _dimensions(program: Program, shapes: Mapping[str, tuple[int, ...]]):
     """The dimensions of points that parameters ask for, where they meet a point directly."""
     for instruction in program.instructions:
@@ -428,25 +376,3 @@ def _dimensions(program: Program, shapes: Mapping[str, tuple[int, ...]]):
             for operand in operands:
                 if operand.op == "parameter":
                     yield shapes[str(operand.attributes[0])][-1]
-
-
-def _reference(request: Request) -> Any:
-    return request.answer(interpret(request.program, request.on_numpy(), request.order))
-
-
-def _numpy(request: Request) -> Any:
-    return evaluate(request.program, request.in_dtype(), request.order)
-
-
-def _mpmath(request: Request) -> Any:
-    from .multiprecision import interpret_precisely
-
-    value = interpret_precisely(request.program, request.on_numpy(), request.order, _DIGITS)
-    return request.answer(value.astype(np.float64))
-
-
-def _engine(name: str, request: Request) -> Callable[[Request], Any]:
-    engines = {"auto": _numpy, "reference": _reference, "numpy": _numpy, "mpmath": _mpmath}
-    if name not in engines:
-        raise ValueError(f"expected an engine of {', '.join(engines)}, got {name!r}")
-    return engines[name]

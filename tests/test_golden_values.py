@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
+from pushforward.numeric import engine_status
 from pushforward.symbolic import (
     Matrix,
     Measure,
@@ -25,7 +26,7 @@ RESIDUAL = SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
 TOKENS, WEIGHTS = np.array([[-1.0], [0.5], [2.0]]), np.array([0.2, 0.5, 0.3])
 QUERY = np.array([[0.3]])
 NUMBERS = {"A": [[0.7]], "V": [[1.0]]}
-ENGINES = ("numpy", "reference", "mpmath", "auto")
+ENGINES = ("numpy", "reference", "mpmath", "auto", *("native",) * (not engine_status()["native"]))
 
 
 def sine(term):

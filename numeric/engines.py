@@ -1,0 +1,155 @@
+"""The engines by name: what each needs, and which one `auto` takes."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from .arrays import namespace, to_numpy
+from .blocked import evaluate
+from .compiler import CompilerMissing, compiler
+from .native import Unsupported, evaluate_native
+from .program import Program
+from .reference import Inputs, interpret
+
+DIGITS = 50
+"""Decimal digits of the engine "mpmath"."""
+
+_PAIRS_FOR_NATIVE = 2**15
+"""From so many pairs of rows and atoms on, `auto` compiles a kernel; the sizes alone decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A program with checked inputs and the floating type to answer in."""
+
+    program: Program
+    inputs: Inputs
+    order: tuple[str, ...]
+    dtype: np.dtype
+
+    @property
+    def like(self) -> Any:
+        """An array of the library and on the device of the inputs."""
+        return self.inputs.points[self.order[0]]
+
+    def on_numpy(self, dtype: Any = np.float64) -> Inputs:
+        """The inputs as NumPy arrays, in double precision as they are."""
+        cast = lambda array: to_numpy(array).astype(dtype, copy=False)  # noqa: E731
+        return _mapped(self.inputs, cast)
+
+    def in_dtype(self) -> Inputs:
+        """The inputs in the library and on the device of the points, in the floating type."""
+        return _mapped(self.inputs, self._cast)
+
+    def _cast(self, array: Any) -> Any:
+        if type(array) is np.ndarray and type(self.like) is np.ndarray:
+            return array.astype(self.dtype, copy=False)
+        xp = namespace(self.like)
+        device, dtype = array_api_compat.device(self.like), getattr(xp, self.dtype.name)
+        if namespace(array) is xp:
+            return array_api_compat.to_device(xp.astype(array, dtype, copy=False), device)
+        return xp.asarray(to_numpy(array), dtype=dtype, device=device)
+
+    def answer(self, value: np.ndarray) -> Any:
+        """The value in the library and on the device of the inputs, in the floating type."""
+        value = np.array(value, dtype=self.dtype, order="C")
+        if array_api_compat.is_numpy_array(self.like):
+            return value
+        return namespace(self.like).asarray(value, device=array_api_compat.device(self.like))
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of rows and atoms there are at least."""
+        rows = math.prod(len(points) for points in self.inputs.points.values())
+        return rows * max(len(atoms) for atoms, _ in self.inputs.measures.values())
+
+
+def _mapped(inputs: Inputs, cast: Any) -> Inputs:
+    return Inputs(
+        {name: cast(rows) for name, rows in inputs.points.items()},
+        {name: (cast(atoms), cast(weights)) for name, (atoms, weights) in inputs.measures.items()},
+        {name: cast(value) for name, value in inputs.parameters.items()},
+    )
+
+
+def run(engine: str, request: Request) -> Any:
+    """The value of a request by the engine of a name.
+
+    Raises:
+        ValueError: there is no such engine here; the message says what is missing.
+    """
+    if engine not in _ENGINES:
+        raise ValueError(f"expected an engine of {', '.join(_ENGINES)}, got {engine!r}")
+    return _ENGINES[engine](request)
+
+
+def engine_status() -> dict[str, str]:
+    """Every engine and what it lacks here; an empty text for an engine that is ready.
+
+    >>> engine_status()["numpy"]
+    ''
+    """
+    native = "" if compiler() else "no C compiler is found; install cc, or pip install 'ziglang'"
+    return {"reference": "", "numpy": "", "native": native, "cuda": _NO_CUDA, "mpmath": ""}
+
+
+_NO_CUDA = "this version has no CUDA kernels; engine='numpy' takes CuPy arrays"
+
+
+def _reference(request: Request) -> Any:
+    return request.answer(interpret(request.program, request.on_numpy(), request.order))
+
+
+def _numpy(request: Request) -> Any:
+    return evaluate(request.program, request.in_dtype(), request.order)
+
+
+def _native(request: Request) -> Any:
+    try:
+        value = evaluate_native(request.program, request.on_numpy(request.dtype), request.order)
+    except Unsupported as reason:
+        raise ValueError(
+            f"engine='native' has no kernel for {reason}; use engine='numpy'"
+        ) from None
+    except CompilerMissing as reason:
+        raise ValueError(f"engine='native' is not there: {reason}") from None
+    return request.answer(value)
+
+
+def _cuda(request: Request) -> Any:
+    raise ValueError(f"engine='cuda' is not there: {_NO_CUDA}")
+
+
+def _mpmath(request: Request) -> Any:
+    from .multiprecision import interpret_precisely
+
+    value = interpret_precisely(request.program, request.on_numpy(), request.order, DIGITS)
+    return request.answer(value.astype(np.float64))
+
+
+_REFUSED: set[str] = set()
+"""Digests of programs without a kernel here: `auto` does not try again."""
+
+
+def _auto(request: Request) -> Any:
+    wanted = type(request.like) is np.ndarray and request.pairs >= _PAIRS_FOR_NATIVE
+    if wanted and compiler() and request.program.digest not in _REFUSED:
+        try:
+            return evaluate_native(request.program, request.on_numpy(request.dtype), request.order)
+        except (Unsupported, CompilerMissing):
+            _REFUSED.add(request.program.digest)
+    return _numpy(request)
+
+
+_ENGINES: Mapping[str, Any] = {
+    "auto": _auto,
+    "reference": _reference,
+    "numpy": _numpy,
+    "native": _native,
+    "cuda": _cuda,
+    "mpmath": _mpmath,
+}

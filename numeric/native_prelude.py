@@ -1,0 +1,176 @@
+"""The C text below every generated kernel: vectors of rows, loads, and functions of numbers.
+
+`V` holds the same component of several rows, one a lane. It is a vector extension of GCC and Clang,
+so the text names no instruction set. `exp` and `log` reduce their argument and sum a polynomial:
+their relative error stays below eight units of rounding, which the rounding bound allows for. No
+flag of fast arithmetic is used, which would flush subnormal numbers in the whole process.
+"""
+
+PRELUDE = r"""
+#include <math.h>
+#include <string.h>
+
+#if REAL_BITS == 64
+typedef double T;
+typedef long long I;
+#else
+typedef float T;
+typedef int I;
+#endif
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+
+typedef T V __attribute__((vector_size(VECTOR_BYTES)));
+typedef I VI __attribute__((vector_size(VECTOR_BYTES)));
+typedef T VU __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
+
+#define LANES ((long)(VECTOR_BYTES / sizeof(T)))
+#define SPLAT(x) ((T)(x) - (V){0})
+#define LOAD(p) ((V) * (const VU *)(p))
+#define STORE(p, v) (*(VU *)(p) = (VU)(v))
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE V vselect(VI mask, V a, V b) { return (V)((mask & (VI)a) | (~mask & (VI)b)); }
+INLINE V vmax(V a, V b) { return vselect(a > b, a, b); }
+INLINE V vmin(V a, V b) { return vselect(a < b, a, b); }
+INLINE V vabs(V a) { return vselect(a < 0, -a, a); }
+INLINE V vone(VI mask) { return vselect(mask, SPLAT(1), SPLAT(0)); }
+
+/* Functions that are rare: lane by lane through the C library. */
+#if REAL_BITS == 64
+#define OF_TYPE(function) function
+#else
+#define OF_TYPE(function) function##f
+#endif
+#define LANEWISE(name, function) \
+  INLINE V name(V a) { \
+    for (int l = 0; l < LANES; ++l) a[l] = OF_TYPE(function)(a[l]); \
+    return a; \
+  }
+#define LANEWISE2(name, function) \
+  INLINE V name(V a, V b) { \
+    for (int l = 0; l < LANES; ++l) a[l] = OF_TYPE(function)(a[l], b[l]); \
+    return a; \
+  }
+LANEWISE(vsqrt, sqrt)
+LANEWISE(vsin, sin)
+LANEWISE(vcos, cos)
+LANEWISE(vtan, tan)
+LANEWISE(vasin, asin)
+LANEWISE(vacos, acos)
+LANEWISE(vatan, atan)
+LANEWISE(vsinh, sinh)
+LANEWISE(vcosh, cosh)
+LANEWISE(vtanh, tanh)
+LANEWISE(vasinh, asinh)
+LANEWISE(vacosh, acosh)
+LANEWISE(vatanh, atanh)
+LANEWISE(verf, erf)
+LANEWISE(verfc, erfc)
+LANEWISE(vfloor, floor)
+LANEWISE(vceil, ceil)
+LANEWISE2(vpow, pow)
+LANEWISE2(vatan2, atan2)
+
+/* exp(x) = 2^n exp(r) with n the nearest integer to x / log 2, so |r| <= 0.35. Adding 1.5 2^52
+   (1.5 2^23) leaves n in the low bits, and n enters the exponent of the result as an integer. */
+#if REAL_BITS == 64
+#define MAGIC 6755399441055744.0
+#define MANTISSA 52
+#define LN2_HIGH 6.93147180369123816490e-01
+#define LN2_LOW 1.90821492927058770002e-10
+#define EXP_LOW -708.3964
+#define EXP_HIGH 709.782712893384
+#define HUGE_EXPONENT 4e307
+#define TINY 2.2250738585072014e-308
+#define TINY_SCALE 18014398509481984.0
+#define TINY_SHIFT 54
+static const T log_series[] = {
+  2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3};
+static const T exp_series[] = {
+  1.0 / 6227020800.0, 1.0 / 479001600.0, 1.0 / 39916800.0, 1.0 / 3628800.0, 1.0 / 362880.0,
+  1.0 / 40320.0, 1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0};
+#else
+#define MAGIC 12582912.0f
+#define MANTISSA 23
+#define LN2_HIGH 0.693359375f
+#define LN2_LOW -2.12194440e-4f
+#define EXP_LOW -87.3365f
+#define EXP_HIGH 88.722839f
+#define HUGE_EXPONENT 8e37f
+#define TINY 1.17549435e-38f
+#define TINY_SCALE 33554432.0f
+#define TINY_SHIFT 25
+static const T log_series[] = {2.0f / 11, 2.0f / 9, 2.0f / 7, 2.0f / 5, 2.0f / 3};
+static const T exp_series[] = {
+  1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f};
+#endif
+#define EXP_TERMS ((int)(sizeof(exp_series) / sizeof(T)))
+#define LOG_TERMS ((int)(sizeof(log_series) / sizeof(T)))
+
+INLINE V exp_reduced(V x, V *shifted) {
+  *shifted = x * (T)1.44269504088896340736 + MAGIC;
+  V n = *shifted - MAGIC;
+  V r = x - n * LN2_HIGH;
+  r = r - n * LN2_LOW;
+  V p = SPLAT(exp_series[0]);
+  for (int k = 1; k < EXP_TERMS; ++k) p = p * r + exp_series[k];
+  return p;
+}
+
+/* For x <= 0, where no result overflows; below the smallest normal number it is zero. NaN stays:
+   comparisons with it are false, and its low bits are zero. */
+INLINE V vexp_nonpositive(V x) {
+  V shifted;
+  V p = exp_reduced(vselect(x < EXP_LOW, SPLAT(EXP_LOW), x), &shifted);
+  V scaled = (V)((VI)p + ((VI)shifted << MANTISSA));
+  return (V)((VI)scaled & ~(x < EXP_LOW));
+}
+
+/* The same for every x, in two halves of n, since 2^n may overflow where the result does not. */
+INLINE V vexp(V x) {
+  V shifted;
+  V p = exp_reduced(vmin(vmax(x, SPLAT(EXP_LOW)), SPLAT(EXP_HIGH)), &shifted);
+  VI n = (VI)shifted - (VI)SPLAT(MAGIC), half = n >> 1;
+  V scaled = (V)((VI)p + (half << MANTISSA)) * (V)((VI)SPLAT(1) + ((n - half) << MANTISSA));
+  scaled = (V)((VI)scaled & ~(x < EXP_LOW));
+  scaled = vselect(x > EXP_HIGH, SPLAT(INFINITY), scaled);
+  return vselect(x == x, scaled, x);
+}
+
+/* log(2^k m) = k log 2 + log m with m between sqrt(1/2) and sqrt(2); with s = (m - 1)/(m + 1),
+   log m = 2 (s + s^3/3 + s^5/5 + ...), where |s| <= 0.1716. */
+INLINE V vlog(V x) {
+  VI tiny = x < TINY;
+  V y = vselect(tiny, x * TINY_SCALE, x);
+  VI bits = (VI)y - (VI)SPLAT(0.70710678118654752440);
+  VI k = bits >> MANTISSA;
+  V m = (V)((VI)y - (k << MANTISSA));
+  V f = m - 1, s = f / (m + 1), z = s * s;
+  V p = SPLAT(log_series[0]);
+  for (int i = 1; i < LOG_TERMS; ++i) p = p * z + log_series[i];
+  V n = (V)(k + (VI)SPLAT(MAGIC)) - MAGIC - vselect(tiny, SPLAT(TINY_SHIFT), SPLAT(0));
+  /* 2 s = f - s f, so log m = f - s (f - z p): near one nothing cancels. */
+  V r = f - s * (f - z * p);
+  V value = n * LN2_HIGH + (r + n * LN2_LOW);
+  value = vselect(x == 0, SPLAT(-INFINITY), value);
+  value = vselect(x < 0, SPLAT(NAN), value);
+  value = vselect(x == INFINITY, x, value);
+  return vselect(x == x, value, x);
+}
+
+INLINE V vsigmoid(V u) { return 1 / (1 + vexp(-u)); }
+INLINE V vsoftplus(V u) {
+  V e = vexp(-vabs(u)), w = 1 + e;
+  /* log(1 + e) as log(w) e / (w - 1): the rounding of w cancels. */
+  return vmax(u, SPLAT(0)) + vselect(w == 1, e, vlog(w) * (e / (w - 1)));
+}
+INLINE V vsign(V a) { return vone(a > 0) - vone(a < 0); }
+INLINE V vheaviside(V a) { return (vsign(a) + 1) / 2; }
+"""

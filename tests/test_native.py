@@ -1,0 +1,231 @@
+"""The compiled engine: the values of the tiled one, within the rounding bound, for every size."""
+
+import numpy as np
+import pytest
+import sympy as sp
+from hypothesis import assume, given, settings, strategies as st
+from term_recipes import environment
+from test_engines_agree import ORDER, SEEDS, inputs_of, terms
+from test_rounding import MAPS, cast
+
+from pushforward.numeric import compiler, native
+from pushforward.numeric.blocked import evaluate
+from pushforward.numeric.lowering import lower
+from pushforward.numeric.native import Unsupported, evaluate_native
+from pushforward.numeric.native_source import render
+from pushforward.numeric.reference import Inputs
+from pushforward.numeric.rounding import Precision, rounding_bound
+from pushforward.symbolic import (
+    Cumulant,
+    Matrix,
+    Measure,
+    Point,
+    SymbolicMap,
+    component,
+    dot,
+    elementwise,
+    gibbs,
+    integral,
+    stack,
+)
+
+pytestmark = pytest.mark.skipif(compiler.compiler() is None, reason="there is no C compiler")
+x, y, z, w, mu = Point("x"), Point("y"), Point("z"), Point("w"), Measure("mu")
+A, V = Matrix("A"), Matrix("V")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PUSHFORWARD_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+def cloud(n, m, d, extra=(), seed=0, scale=1.0):
+    rng = np.random.default_rng(seed)
+    points = {"x": rng.normal(size=(m, d))} | {name: rng.normal(size=(3, d)) for name in extra}
+    return Inputs(
+        points,
+        {"mu": (rng.normal(size=(n, d)), rng.dirichlet(np.ones(n)))},
+        {"A": scale * rng.normal(size=(d, d)), "V": rng.normal(size=(d, d))},
+    )
+
+
+def agree(program, inputs, order, dtype):
+    """Both engines lie within the bound of exact, so within twice the bound of each other."""
+    given_inputs = cast(inputs, dtype)
+    got = evaluate_native(program, given_inputs, order)
+    want = evaluate(program, given_inputs, order)
+    bound = rounding_bound(program, inputs, order, Precision.of(dtype))
+    assert got.shape == want.shape and got.dtype == dtype
+    known = np.isfinite(bound)
+    assert (np.abs(got - want) <= 2 * bound)[known].all()
+    assert known.any()
+
+
+@settings(max_examples=25, deadline=None)
+@given(terms(), SEEDS, st.sampled_from([np.float64, np.float32]))
+def test_random_terms(term, seed, dtype):
+    inputs = inputs_of(environment(seed), rows=3)
+    program = lower(term)
+    try:
+        render(program, inputs.shapes(program))
+    except Unsupported:
+        assume(False)
+    agree(program, inputs, ORDER, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", MAPS)
+def test_the_maps_of_the_rounding_tests(name, dtype):
+    extra = tuple(point.name for point in MAPS[name].points)
+    agree(lower(MAPS[name].term), cloud(70, 19, 2, extra), ("x", *extra), dtype)
+
+
+@pytest.mark.parametrize("name", ["softmax", "Jacobian", "Lions derivative", "second layer"])
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 129])
+@pytest.mark.parametrize("m", [1, 7, 8, 33])
+def test_ragged_sizes(name, n, m):
+    extra = tuple(point.name for point in MAPS[name].points)
+    agree(lower(MAPS[name].term), cloud(n, m, 2, extra), ("x", *extra), np.float64)
+
+
+@pytest.mark.parametrize("d", [1, 3, 5, 17])
+def test_dimensions(d):
+    agree(lower(MAPS["Jacobian"].term), cloud(40, 9, d, scale=1 / d), ("x",), np.float64)
+
+
+def test_functions_of_numbers():
+    """Every scalar function that has a C form."""
+    u = component(x, 0)
+    inside = [sp.exp(u), sp.sin(u), sp.cos(u), sp.tan(u), sp.atan(u), sp.sinh(u), sp.cosh(u)]
+    inside += [sp.tanh(u), sp.asinh(u), sp.erf(u), sp.erfc(u), sp.Abs(u), sp.sign(u), sp.floor(u)]
+    inside += [sp.log(1 + u**2), sp.sqrt(1 + u**2), sp.acosh(2 + u**2), sp.ceiling(u)]
+    inside += [sp.asin(sp.tanh(u)), sp.acos(sp.tanh(u)), sp.atanh(sp.tanh(u) / 2), u**5, u**-3]
+    inside += [1 / (1 + sp.exp(-u)), sp.log(1 + sp.exp(u)), sp.Max(u, 0), sp.Min(u, 1, u**2)]
+    inside += [(1 + u**2) ** sp.Rational(1, 3), (1 + u**2) ** u, sp.atan2(u, 1 + u**2)]
+    inside += [sp.Piecewise((u, u > sp.Rational(1, 2)), (u**2, sp.And(u < 0, u > -1)), (1, True))]
+    inside += [sp.Heaviside(u), sp.Piecewise((1, sp.Or(u <= -1, sp.Ne(u, u))), (-u, True)), sp.pi]
+    term = stack(*inside)
+    agree(lower(term), cloud(3, 50, 1), ("x",), np.float64)
+
+
+def test_extreme_exponents():
+    program = lower(stack(sp.exp(component(x, 0)), sp.log(sp.Abs(component(x, 0)))))
+    edges = [-1e308, -800, -745, -708.4, -708.39, -1e-310, 0, 5e-324, 1e-310, 709.7, 710, 1e308]
+    inputs = Inputs({"x": np.array(edges)[:, None]}, {"mu": (np.ones((1, 1)), np.ones(1))}, {})
+    got = evaluate_native(program, inputs, ("x",))
+    with np.errstate(all="ignore"):
+        want = np.stack([np.exp(edges), np.log(np.abs(edges))], axis=1)
+    np.testing.assert_allclose(got, want, rtol=4e-15, atol=3e-308)
+
+
+def test_higher_cumulants_and_minus_infinity():
+    u, v = component(y, 0), component(y, 1)
+    masked = sp.Piecewise((dot(x, A @ y), u > 0), (-sp.oo, True))
+    fourth = Cumulant((u, v, u * v, v), y, mu, dot(x, A @ y))
+    third = Cumulant((y, u, v), y, mu, dot(x, A @ y))
+    for term in (gibbs(y, y, mu, energy=masked), third, stack(fourth)):
+        inputs = cloud(80, 11, 2)
+        got = evaluate_native(lower(term), inputs, ("x",))
+        np.testing.assert_allclose(
+            got, evaluate(lower(term), inputs, ("x",)), rtol=1e-9, atol=1e-10
+        )
+
+
+def test_several_measures_and_means_without_queries():
+    nu = Measure("nu")
+    term = x + integral(dot(y, y) * y, y, mu) + gibbs(y, y, nu, energy=dot(x, y))
+    inputs = cloud(70, 10, 2)
+    rng = np.random.default_rng(1)
+    measures = {**inputs.measures, "nu": (rng.normal(size=(33, 2)), rng.random(33))}
+    inputs = Inputs(inputs.points, measures, inputs.parameters)
+    program = lower(term)
+    got = evaluate_native(program, inputs, ("x",))
+    np.testing.assert_allclose(got, evaluate(program, inputs, ("x",)), rtol=1e-12)
+
+
+def test_threads_change_no_bit(monkeypatch):
+    program, inputs = lower(MAPS["Jacobian"].term), cloud(300, 301, 3)
+    alone = evaluate_native(program, inputs, ("x",))
+    monkeypatch.setattr(native, "_PAIRS_FOR_THREADS", 1)
+    monkeypatch.setattr(native, "processors", lambda: 3)
+    np.testing.assert_array_equal(evaluate_native(program, inputs, ("x",)), alone)
+    np.testing.assert_array_equal(evaluate_native(program, inputs, ("x",)), alone)
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    program, inputs = lower(MAPS["softmax"].term), cloud(90, 40, 3)
+    whole = evaluate_native(program, inputs, ("x",))
+    for i in (0, 13, 39):
+        one = Inputs({"x": inputs.points["x"][i : i + 1]}, inputs.measures, inputs.parameters)
+        np.testing.assert_array_equal(evaluate_native(program, one, ("x",))[0], whole[i])
+
+
+def test_subnormal_numbers_survive_in_the_process():
+    evaluate_native(lower(MAPS["softmax"].term), cloud(5, 5, 2), ("x",))
+    assert np.float64(1e-310) * 1.0 != 0.0
+
+
+def test_kernels_are_kept_on_disk():
+    program, inputs = lower(elementwise(sp.tanh, A @ x)), cloud(3, 4, 2)
+    evaluate_native(program, inputs, ("x",))
+    before = sorted(compiler.cache_folder().glob("*.so"))
+    native._loaded.cache_clear()
+    evaluate_native(program, inputs, ("x",))
+    assert before and sorted(compiler.cache_folder().glob("*.so")) == before
+    assert not [p for p in compiler.cache_folder().iterdir() if p.suffix != ".so"]
+
+
+def test_auto_takes_a_kernel_for_many_pairs_alone(monkeypatch):
+    from pushforward.numeric import engines
+
+    used = []
+    record = lambda *arguments: used.append(1) or evaluate_native(*arguments)  # noqa: E731
+    monkeypatch.setattr(engines, "evaluate_native", record)
+    attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    few, many = np.ones((10, 2)), np.random.default_rng(0).normal(size=(200, 2))
+    attention(few, None, few)
+    assert not used
+    got = attention(many, None, many)
+    assert used
+    np.testing.assert_allclose(got, attention(many, None, many, engine="numpy"), rtol=1e-11)
+
+
+def test_what_has_no_kernel_is_said_by_name_and_left_by_auto():
+    gamma = SymbolicMap(sp.gamma(dot(x, x)) * x, x, mu).bind()
+    twice = (
+        SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).second_flat_derivative(z, w).bind()
+    )
+    points = np.random.default_rng(0).normal(size=(200, 2))
+    for bound, more in ((gamma, {}), (twice, {"z": points[:2], "w": points[:3]})):
+        with pytest.raises(ValueError, match="engine='native' has no kernel"):
+            bound(points, None, points, engine="native", **more)
+        got = bound(points, None, points, **more)
+        want = bound(points, None, points, engine="numpy", **more)
+        np.testing.assert_array_equal(got, want)
+
+
+def test_no_compiler_is_said_by_name_and_left_by_auto(monkeypatch):
+    from pushforward.numeric import engines
+
+    for module in (compiler, engines):
+        monkeypatch.setattr(module, "compiler", lambda: None)
+    native._loaded.cache_clear()
+    bound = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    points = np.random.default_rng(0).normal(size=(300, 2))
+    assert "C compiler" in engines.engine_status()["native"]
+    with pytest.raises(ValueError, match="no C compiler is found"):
+        bound(points, None, points, engine="native")
+    np.testing.assert_array_equal(
+        bound(points, None, points), bound(points, None, points, engine="numpy")
+    )
+
+
+def test_a_compiler_that_fails_is_said(monkeypatch, tmp_path):
+    broken = tmp_path / "cc"
+    broken.write_text("#!/bin/sh\necho 'error: no licence' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(compiler, "compiler", lambda: (str(broken),))
+    with pytest.raises(compiler.CompilerMissing, match="no licence"):
+        compiler.compiled("int x;")

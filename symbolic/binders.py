@@ -55,9 +55,23 @@ def rank(term: Any) -> int:
 class Binder(Term):
     """A head that binds a point in some of its args, its `parts`."""
 
-    variable: BoundPoint
-    measure: MeasureTerm
-    parts: tuple[Any, ...]
+    _variable_at = 0  # places in args
+    _measure_at = 1
+
+    @property
+    def variable(self) -> BoundPoint:
+        """The point that is bound; nobody outside can spell it."""
+        return self.args[self._variable_at]
+
+    @property
+    def measure(self) -> MeasureTerm:
+        """The measure, outside of the scope of the variable."""
+        return self.args[self._measure_at]
+
+    @property
+    def parts(self) -> tuple[Any, ...]:
+        """What lies in the scope of the variable."""
+        return self.args[2:]
 
     @cached_property
     def free(self) -> frozenset:
@@ -155,7 +169,8 @@ def pulled(slot: Any, variable: VectorTerm) -> tuple[str, Any, Any] | None:
     if isinstance(slot, (Add, VectorSum, MatrixSum)):
         constant = [a for a in slot.args if free(a)]
         rest = [a for a in slot.args if not free(a)]
-        return ("add", slot.func(*constant), slot.func(*rest)) if constant else None
+        total: Any = slot.func
+        return ("add", total(*constant), total(*rest)) if constant else None
     if isinstance(slot, MatVec) and free(slot.args[0]):
         return "left", *slot.args
     if isinstance(slot, MatMul):
@@ -196,7 +211,8 @@ def zero_like(*slots: Any) -> Any:
             shapes.append(slot)
         elif isinstance(slot, MatrixTerm):
             shapes.extend((row_like(slot), column_like(slot)))
-    return (S.Zero, Zero, ZeroMatrix)[len(shapes)](*shapes) if shapes else S.Zero
+    heads: tuple[Any, ...] = (None, Zero, ZeroMatrix)
+    return heads[len(shapes)](*shapes) if shapes else S.Zero
 
 
 # ---- integrals
@@ -204,6 +220,8 @@ def zero_like(*slots: Any) -> Any:
 
 class Integral(Binder):
     """The integral of a scalar, vector or matrix term against a measure; args (body, y, mu)."""
+
+    _variable_at, _measure_at = 1, 2
 
     def __new__(cls, body: Any, variable: VectorTerm, measure: MeasureTerm) -> Any:
         measure = _scope(variable, measure)
@@ -228,15 +246,7 @@ class Integral(Binder):
         return make(_INTEGRALS[kind(body)], body, variable, measure)
 
     @property
-    def variable(self) -> BoundPoint:
-        return self.args[1]  # type: ignore[return-value]
-
-    @property
-    def measure(self) -> MeasureTerm:
-        return self.args[2]  # type: ignore[return-value]
-
-    @property
-    def parts(self) -> tuple:
+    def parts(self) -> tuple[Any, ...]:
         return self.args[:1]
 
     def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
@@ -248,10 +258,11 @@ def gibbs_weight(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple
     c, core = body.args if isinstance(body, (Scaled, MatrixScaled)) else (body, None)
     factors = Mul.make_args(c) if isinstance(c, Expr) else ()
     for weight in (f for f in factors if isinstance(f, exp)):
-        for log_z in (-a for a in Add.make_args(weight.args[0])):
+        exponent: Any = weight.args[0]
+        for log_z in (-a for a in Add.make_args(exponent)):
             if isinstance(log_z, LogPartition) and log_z.measure == measure:
                 energy = log_z.at(variable)
-                shift = Add(*Add.make_args(weight.args[0]), log_z, -energy)
+                shift = Add(*Add.make_args(exponent), log_z, -energy)
                 if variable not in free_symbols(shift):
                     rest = Mul(*(f for f in factors if f is not weight))
                     return exp(shift), rest if core is None else body.func(rest, core), energy
@@ -302,18 +313,6 @@ class LogPartition(Binder, ScalarTerm):
         (energy,), variable = _named((energy,), variable)
         return constant + make(cls, variable, measure, energy)
 
-    @property
-    def variable(self) -> BoundPoint:
-        return self.args[0]  # type: ignore[return-value]
-
-    @property
-    def measure(self) -> MeasureTerm:
-        return self.args[1]  # type: ignore[return-value]
-
-    @property
-    def parts(self) -> tuple:
-        return self.args[2:]
-
     def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
         return LogPartition(variable, measure, parts[0])
 
@@ -332,6 +331,8 @@ class Cumulant(Binder):
     three the third central moment, as a tensor over the vector and matrix slots in their order. The
     ranks of the slots sum to at most two. Scalar slots come last, in the order of their structure.
     """
+
+    _variable_at, _measure_at = 1, 2
 
     def __new__(cls, slots: Any, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
         measure = _scope(variable, measure)
@@ -357,23 +358,17 @@ class Cumulant(Binder):
         return make(result, Tuple(*tensors, *scalars), variable, measure, energy)
 
     @property
-    def slots(self) -> tuple:
+    def slots(self) -> tuple[Any, ...]:
+        """h1, ..., hk, in the scope of the variable."""
         return self.args[0].args
 
     @property
-    def variable(self) -> BoundPoint:
-        return self.args[1]  # type: ignore[return-value]
-
-    @property
-    def measure(self) -> MeasureTerm:
-        return self.args[2]  # type: ignore[return-value]
-
-    @property
     def energy(self) -> Expr:
-        return self.args[3]  # type: ignore[return-value]
+        """s, in the scope of the variable."""
+        return self.args[3]
 
     @property
-    def parts(self) -> tuple:
+    def parts(self) -> tuple[Any, ...]:
         return (*self.slots, self.energy)
 
     def at(self, point: VectorTerm) -> tuple[tuple, Expr]:
@@ -420,24 +415,14 @@ _CUMULANTS = (ScalarCumulant, VectorCumulant, MatrixCumulant)
 class Pushforward(Binder, MeasureTerm):
     """The image `T#mu` of a measure under a map `y -> T(y)`; args (mu, y, T(y))."""
 
+    _variable_at, _measure_at = 1, 0
+
     def __new__(cls, measure: MeasureTerm, variable: VectorTerm, image: VectorTerm) -> Any:
         measure = _scope(variable, measure)
         if vector(image) is variable:
             return measure
         (image,), variable = _named((image,), variable)
         return make(cls, measure, variable, image)
-
-    @property
-    def measure(self) -> MeasureTerm:
-        return self.args[0]  # type: ignore[return-value]
-
-    @property
-    def variable(self) -> BoundPoint:
-        return self.args[1]  # type: ignore[return-value]
-
-    @property
-    def parts(self) -> tuple:
-        return self.args[2:]
 
     @property
     def probability(self) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 import sympy
 from sympy import Basic, Float, Integer, Rational, Symbol
 from sympy.core.symbol import Str
+from sympy.functions.elementary.piecewise import ExprCondPair
 
 from . import binders, terms
 from .terms import SLOT, Scalar, Term
@@ -130,7 +131,7 @@ def _reference(text: str, nodes: list) -> int:
     return number
 
 
-def _float(rest: str) -> Float:
+def _float(rest: str) -> Any:
     s, m, e, bits, precision = map(int, rest.split())
     return Float._new((s, m, e, bits), precision)
 
@@ -163,7 +164,7 @@ _FUNCTIONS = """
     Piecewise Tuple And Or Not
 """
 THEIRS: dict[str, Any] = {name: getattr(sympy, name) for name in _FUNCTIONS.split()}
-THEIRS |= {"ExprCondPair": sympy.functions.elementary.piecewise.ExprCondPair}
+THEIRS |= {"ExprCondPair": ExprCondPair}
 for relation in ("Eq", "Ne", "Lt", "Le", "Gt", "Ge"):
     THEIRS[getattr(sympy, relation).__name__] = getattr(sympy, relation)
 for constant in (sympy.pi, sympy.E, sympy.oo, -sympy.oo, sympy.nan, sympy.true, sympy.false,

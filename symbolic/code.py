@@ -54,12 +54,13 @@ def code(formula: Any, language: str) -> str:
     return programs[language](formula)
 
 
-NAMES = {"map": "G", "field": "V"}
+NAMES: dict[str, str] = {"map": "G", "field": "V"}
 
 
 def function_name(formula: Any) -> str:
     """The name of the program's function."""
-    return NAMES.get(formula.kind, formula.kind)
+    kind: str = formula.kind
+    return NAMES.get(kind, kind)
 
 
 @dataclass
@@ -201,7 +202,8 @@ def _(e: Pow, write: Scalars) -> str:
 @_written.register
 def _(e: Piecewise, write: Scalars) -> str:
     text = write.syntax.nan
-    for value, condition in reversed(e.args):
+    pairs: tuple[Any, ...] = e.args
+    for value, condition in reversed(pairs):
         written = write.part(value)
         if condition == S.true:
             text = written
@@ -213,7 +215,7 @@ def _(e: Piecewise, write: Scalars) -> str:
 @_written.register
 def _(e: Relational, write: Scalars) -> str:
     left, right = map(write.part, e.args)
-    return f"({left} {e.rel_op} {right})"
+    return f"({left} {e.rel_op} {right})"  # type: ignore[attr-defined]
 
 
 @_written.register

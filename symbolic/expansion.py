@@ -104,7 +104,7 @@ def _inner(a: Any, b: Any) -> Expr:
         (h,), energy = b.at(y)
         parts = summands(expanded(Dot(a, h)))
         return c * d * Add(*(Cumulant((p,), y, b.measure, energy) for p in parts))
-    return c * d * Dot(a, b)
+    return c * d * Dot(a, b)  # type: ignore[arg-type]
 
 
 @_expanded.register(Component)

@@ -445,23 +445,25 @@ def _influence(term: Cumulant, z: VectorTerm) -> Any:
 
 
 def _product(at_z: tuple, partition: tuple, term: Cumulant) -> Any:
-    scalars, tensors = S.One, []
+    scalars: Any = S.One
+    found: list[tuple[int, Any]] = []
     for indices in partition:
         factor = _block_factor(at_z, indices, term)
         if rank(factor):
-            tensors.append((indices[0], factor))
+            found.append((indices[0], factor))
         else:
             scalars *= factor
-    tensors = [factor for _, factor in sorted(tensors, key=lambda t: t[0])]
+    tensors = [factor for _, factor in sorted(found, key=lambda t: t[0])]
     if not tensors:
         return scalars
     return scalars * (Outer(*tensors) if len(tensors) == 2 else tensors[0])
 
 
-def _block_factor(at_z: tuple, indices: tuple, term: Cumulant) -> Any:
+def _block_factor(at_z: tuple[Any, ...], indices: tuple[int, ...], term: Cumulant) -> Any:
     chosen = tuple(term.slots[i] for i in indices)
-    inner = Cumulant(chosen, term.variable, term.measure, term.energy)
-    return -inner if len(indices) > 1 else at_z[indices[0]] - inner
+    inner: Any = Cumulant(chosen, term.variable, term.measure, term.energy)
+    first, *others = indices
+    return -inner if others else at_z[first] - inner
 
 
 def partitions(items: tuple) -> Iterator[tuple[tuple, ...]]:

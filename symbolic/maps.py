@@ -99,7 +99,7 @@ def _atoms(*terms: Any) -> set:
 
 def parameters_of(*terms: Any, but: Any = None) -> tuple:
     """The parameters that are free in the terms, in the order of their names."""
-    found = {a for a in _atoms(*terms) if isinstance(a, Parameter) and a != but}
+    found: set[Any] = {a for a in _atoms(*terms) if isinstance(a, Parameter) and a != but}
     named: dict[str, Any] = {}
     for atom in sorted(found, key=lambda a: (a.name, type(a).__name__)):
         if atom.name in named:
@@ -401,6 +401,9 @@ class SymbolicMap(AbstractInContext):
     term: VectorTerm
     x: Point
     mu: Measure
+    kind: str = field(default="map", init=False, repr=False)
+    points: tuple[Point, ...] = field(default=(), init=False, repr=False)
+    time: Scalar | None = field(default=None, init=False, repr=False)
     parameters: tuple[Any, ...] = field(init=False)
     layers: tuple["SymbolicMap", ...] = field(init=False, compare=False, repr=False)
 
@@ -410,18 +413,6 @@ class SymbolicMap(AbstractInContext):
         object.__setattr__(self, "layers", (self,))
 
     __str__ = AbstractFormula.__str__
-
-    @property
-    def kind(self) -> str:
-        return "map"
-
-    @property
-    def points(self) -> tuple:
-        return ()
-
-    @property
-    def time(self) -> None:
-        return None
 
     def __matmul__(self, inner: "SymbolicMap") -> "SymbolicMap":
         """The composition `(H @ G)(mu, x) = H(G(mu)#mu, G(mu, x))`.
@@ -474,6 +465,8 @@ class VelocityField(AbstractInContext):
     x: Point
     mu: Measure
     time: Scalar | None = None
+    kind: str = field(default="field", init=False, repr=False)
+    points: tuple[Point, ...] = field(default=(), init=False, repr=False)
     parameters: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -483,14 +476,6 @@ class VelocityField(AbstractInContext):
         object.__setattr__(self, "parameters", parameters_of(self.term, but=self.time))
 
     __str__ = AbstractFormula.__str__
-
-    @property
-    def kind(self) -> str:
-        return "field"
-
-    @property
-    def points(self) -> tuple:
-        return ()
 
     def vlasov(self) -> Any:
         """The Vlasov equation of the field, its characteristics, weak form and linearisation."""

@@ -218,7 +218,7 @@ INT = sign("int ", r"\int ", "\u222b")
 
 def symbol(name: str) -> Sign:
     """A name as a symbol, Greek letters and indices as usual."""
-    return Sign(name, sympy_latex(Symbol(name)), pretty_symbol(name))
+    return Sign(name, sympy_latex(Symbol(name)), pretty_symbol(name) or name)
 
 
 def word(name: str) -> Sign:
@@ -432,7 +432,8 @@ def _(term: exp, page: Page) -> tuple[Box, int]:
 @_drawn.register
 def _(term: Piecewise, page: Page) -> tuple[Box, int]:
     rows = []
-    for value, condition in term.args:
+    pairs: tuple[Any, ...] = term.args
+    for value, condition in pairs:
         told = sign(" otherwise", r"\text{ otherwise}", " otherwise", "mtext")
         if condition != S.true:
             told = Row((sign(" if ", r"\text{ if } ", " if ", "mtext"), draw(condition, page)[0]))
@@ -446,7 +447,7 @@ _RELATIONS = {"<": "<", "<=": r"\leq ", ">": ">", ">=": r"\geq ", "==": "=", "!=
 @_drawn.register
 def _(term: Relational, page: Page) -> tuple[Box, int]:
     left, right = (draw(a, page)[0] for a in term.args)
-    op = term.rel_op
+    op = term.rel_op  # type: ignore[attr-defined]
     return Row((left, sign(f" {op} ", _RELATIONS[op], op), right)), SUM
 
 

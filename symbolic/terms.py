@@ -20,7 +20,7 @@ from sympy.core.symbol import Str
 _TERMS: WeakValueDictionary = WeakValueDictionary()
 
 
-def make(cls: type, *args: Basic) -> Any:
+def make(cls: type, *args: Any) -> Any:
     """The one object of this class with these args."""
     key = (cls, args)
     term = _TERMS.get(key)
@@ -29,10 +29,10 @@ def make(cls: type, *args: Basic) -> Any:
     return term
 
 
-class Term:
+class Term(Basic):
     """What all heads share: cached free symbols and substitution that respects scopes."""
 
-    args: tuple[Any, ...]
+    args: tuple[Any, ...]  # type: ignore[assignment]
 
     @cached_property
     def free(self) -> frozenset:
@@ -53,7 +53,7 @@ class Term:
 
         return substitute(self, {old: new})
 
-    def _xreplace(self, rule: Any) -> tuple[Basic, bool]:
+    def _xreplace(self, rule: Any) -> Any:
         from .substitution import substitute
 
         new = substitute(self, rule)
@@ -159,6 +159,7 @@ class _Linear:
     """The operators of vectors and of matrices."""
 
     __array_ufunc__ = None  # NumPy scalars leave `number * term` to the term
+    _kind: Any
     _sum: Any
     _scaled: Any
 
@@ -190,11 +191,11 @@ class _Linear:
         return self._scaled(1 / scalar(other), self)
 
 
-class ScalarTerm(Term, Expr):
+class ScalarTerm(Term, Expr):  # type: ignore[misc]
     """A scalar head of ours; elsewhere it is an ordinary real SymPy expression."""
 
     is_commutative = True
-    is_number = False
+    is_number: Any = False  # type: ignore[assignment]
     is_extended_real = True
     is_finite = True
 
@@ -207,11 +208,11 @@ class ScalarTerm(Term, Expr):
         return self
 
 
-class VectorTerm(_Linear, Term, Basic):
+class VectorTerm(_Linear, Term):
     """A vector of symbolic dimension."""
 
 
-class MatrixTerm(_Linear, Term, Basic):
+class MatrixTerm(_Linear, Term):
     """A matrix of symbolic dimensions."""
 
     def __matmul__(self, other: Any) -> Any:
@@ -229,7 +230,7 @@ VectorTerm._kind = VectorTerm  # type: ignore[attr-defined]
 MatrixTerm._kind = MatrixTerm  # type: ignore[attr-defined]
 
 
-class MeasureTerm(Term, Basic):
+class MeasureTerm(Term):
     """A measure: a `Measure` or a `Pushforward`."""
 
     @property
@@ -383,7 +384,7 @@ def size(v: Basic) -> int | None:
     return size(inside[0]) if inside else None  # an integral has the size of its body
 
 
-def _coefficient(term: Basic, scaled: type) -> tuple[Expr, Basic]:
+def _coefficient(term: Basic, scaled: type) -> tuple[Any, Any]:
     return term.args if isinstance(term, scaled) else (S.One, term)  # type: ignore[return-value]
 
 
@@ -424,7 +425,7 @@ class Basis(VectorTerm):
         return make(cls, _index(i), shape(vector(like)))
 
 
-def _index(i: Any) -> Integer:
+def _index(i: Any) -> Any:
     if isinstance(i, bool) or not isinstance(i, (int, Integer)) or i < 0:
         raise ValueError(f"an index is an integer counted from 0, got {i!r}")
     return Integer(i)
@@ -460,7 +461,7 @@ class MatVec(VectorTerm):
     """A matrix times a vector."""
 
     def __new__(cls, m: MatrixTerm, v: VectorTerm) -> Any:
-        matrix(m), vector(v)
+        m, v = matrix(m), vector(v)
         if isinstance(m, ZeroMatrix):
             return Zero(m.args[0])
         if isinstance(m, Identity):

@@ -236,3 +236,12 @@ NAMES = """Measure Point Matrix Vector Scalar dot gibbs integral expectation cov
 def test_public_names():
     for name in NAMES.split():
         assert hasattr(s, name)
+
+
+def test_maps_are_pickled_with_their_layers():
+    G = s.library.transformer(2)
+    copy = pickle.loads(pickle.dumps(G))
+    assert copy == G and hash(copy) == hash(G) and len(copy.layers) == len(G.layers) == 4
+    assert (copy @ G).term == (G @ G).term
+    derived = G.flat_derivative(Z)
+    assert pickle.loads(pickle.dumps(derived)) == derived

@@ -70,6 +70,7 @@ from .terms import (
     Zero,
     ZeroMatrix,
     free_symbols,
+    has_slot,
 )
 
 SUM, PRODUCT, ATOM = 0, 1, 2  # how tightly a box holds together
@@ -163,8 +164,8 @@ class Page:
                     seen.add(a)
                     pending.append(a)
         kinds = (VectorTerm, MatrixTerm, Expr)
-        return {a for a, n in uses.items()
-                if n > 1 and self.size(a) >= LARGE and isinstance(a, kinds)}  # fmt: skip
+        named = {a for a, n in uses.items() if n > 1 and isinstance(a, kinds) and not has_slot(a)}
+        return {a for a in named if self.size(a) >= LARGE}
 
     def name(self, term: Basic, letter: str, number: bool = True) -> Box:
         """A new name that no atom of the formula has."""

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from sympy import tanh
 from term_oracle import value
 from term_recipes import MU, NU, POINTS, X, Y, Z, environment, vectors
 
@@ -101,6 +102,34 @@ def test_an_opened_body_may_be_closed_again_anywhere():
     assert integral(integral(body, variable, MU) + dot(variable, X) * variable, variable, MU) == (
         integral(integral(dot(X, Y) * Y, Y, MU) + dot(Z, X) * Z, Z, MU)
     )
+
+
+def taller(inner_variable):
+    """A vector with a binder inside, in which the point z is free."""
+    return integral(tanh(dot(inner_variable, Z)) * inner_variable, inner_variable, MU)
+
+
+def test_a_binder_may_grow_while_the_one_around_it_is_open():
+    """The inner variable would take the level of the open outer one: it takes the next."""
+    inner = integral(tanh(dot(X, Y) + dot(Y, Z)) * Y, Y, MU)
+    outer = integral(tanh(dot(X, inner)) * X, X, NU)
+    variable, (body,) = outer.opened()
+    grown = body.subs(Z, taller(Y))
+    assert integral(grown, variable, NU) == outer.subs(Z, taller(Y))
+    env = environment(0)
+    want = value(outer, env | {Z: value(taller(Y), env)})
+    assert close(value(integral(grown, variable, NU), env), want)
+
+
+def test_an_open_variable_enters_another_binder():
+    """A term with the open variable of one binder goes into one with the same variable."""
+    one = integral(tanh(dot(X, Y)) * Y, Y, MU)
+    other = integral(tanh(dot(Z, Y)) * Y, Y, NU)
+    variable, _ = one.opened()
+    assert other.variable == variable
+    assert other.subs(Z, variable) == other.subs(Z, Point("fresh")).subs(Point("fresh"), variable)
+    closed = integral(other.subs(Z, variable), variable, MU)
+    assert closed == integral(other.subs(Z, Y), Y, MU)
 
 
 def test_kinds_do_not_mix():

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from .compiler import compiled
+from .native_operations import Unsupported as Unsupported
 from .native_prelude import PRELUDE
-from .native_source import Kernel, Unsupported as Unsupported, render
+from .native_source import Kernel, render
 from .parts import Part, aligned
 from .program import Axis, Program
 from .reference import Inputs

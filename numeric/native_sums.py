@@ -1,0 +1,251 @@
+"""C lines for sums over the atoms: the loop over atoms, and what is added up in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from .native_operations import Array, Unsupported, indented, lines_for
+from .program import Axis, Instruction, Use, value_operands
+from .schedule import operand_row
+from .shapes import Shape
+
+if TYPE_CHECKING:
+    from .native_source import StepWriter
+
+TILE = 64
+"""Atoms in a tile: their exponents stay in the first-level cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """The name of a Gibbs law within a step, what its energy is, and the pass that makes it."""
+
+    name: str
+    energy: Use
+    over: Axis
+    made_in: int
+
+
+def reduced_axis(instruction: Instruction) -> Axis:
+    assert instruction.over is not None
+    return instruction.over
+
+
+class Loop:
+    """The lines for one atom j, and the pairs that they have made so far."""
+
+    def __init__(self, step: StepWriter, owner: str):
+        self.step, self.owner = step, owner
+        self.lines: list[str] = []
+        self.made: dict[tuple[int, Axis | None], Array] = {}
+        self.weights: dict[str, str] = {}
+
+    def value(self, use: Use, row: Axis | None) -> Array:
+        """An operand of an instruction that calls the axis of the rows `row`."""
+        step, inner = self.step, operand_row(self.step.program, use, row)
+        instruction = step.program.instructions[use.index]
+        others = [axis for axis in instruction.axes if axis != inner]
+        if not others:
+            return step.row_value(use.index)
+        if len(instruction.axes) == 1:
+            return self.atom(use.index)
+        return self.pair(use.index, inner)
+
+    def atom(self, index: int) -> Array:
+        """A value of the atom, read from a buffer with the atoms first."""
+        step, n = self.step, self.step.tables.components(index)
+        array = Array(f"a{index}", step.shapes[index], False)
+        key = index, None
+        if key not in self.made:
+            self.made[key] = array
+            source = step.tables.slot("atom", index)
+            self.lines.append(f"const T *{array.name} = {source} + j * {n};")
+        return self.made[key]
+
+    def pair(self, index: int, row: Axis | None) -> Array:
+        key = index, row
+        if key not in self.made:
+            instruction = self.step.program.instructions[index]
+            if instruction.over is not None:
+                raise Unsupported("a reduction inside a pair")
+            operands = [self.value(use, row) for use in value_operands(instruction)]
+            self.made[key] = self.step.compute(self.lines, index, operands)
+        return self.made[key]
+
+    def exponent(self, law: Law) -> str:
+        energy = self.value(law.energy, self.step.axis)
+        logs = self.step.tables.slot("logs", self.owner)
+        return f"{energy.at(0)} + {logs}[j]"
+
+    def weight(self, law: Law, new: bool) -> str:
+        """`exp(s + log w - maximum)` of this atom."""
+        if law.name not in self.weights:
+            exponent = f"{law.name}_exponents[j - j0]" if new else self.exponent(law)
+            name = self.weights[law.name] = f"{law.name}_weight"
+            self.lines.append(f"const V {name} = vexp_nonpositive({exponent} - {law.name}_top);")
+        return self.weights[law.name]
+
+
+class Task:
+    """A sum over the atoms: its total, and the part of a tile."""
+
+    def __init__(self, step: StepWriter, over: Axis, shape: Shape, number: int, law: Law | None):
+        self.step, self.over, self.shape, self.number, self.law = step, over, shape, number, law
+        self.total: Array | None = None
+        self.tile = Array(step.name("t"), shape, True)
+        self.made: Array | None = None
+
+    def start(self) -> None:
+        self.total = self.step.declare(self.step.body, self.shape, "sum")
+
+    def zero_tile(self) -> list[str]:
+        self.step.stack += prod(self.shape)
+        return [f"V {self.tile.name}[{prod(self.shape)}] = {{{{0}}}};"]
+
+    def accumulate(self, loop: Loop) -> None:
+        raise NotImplementedError
+
+    def scale(self, new: list[Law]) -> str | None:
+        """What the sum so far is multiplied by when the maximum of its law has grown."""
+        names = [law.name for law in new]
+        return f"{self.law.name}_scale" if self.law and self.law.name in names else None
+
+    def fold(self, scale: str | None) -> list[str]:
+        assert self.total is not None
+        total, tile = self.total.name, self.tile.name
+        if scale is None:
+            return lines_for(prod(self.shape), lambda c: f"{total}[{c}] += {tile}[{c}];")
+        return lines_for(
+            prod(self.shape), lambda c: f"{total}[{c}] = {total}[{c}] * {scale} + {tile}[{c}];"
+        )
+
+    def is_new(self, law: Law) -> bool:
+        return law.made_in == self.number
+
+    def value(self) -> Array:
+        """The sum, divided by the total of its law."""
+        assert self.total is not None
+        if self.law is None:
+            return self.total
+        if self.made is None:
+            step, total = self.step, self.total
+            made = self.made = step.declare(step.body, self.shape, zero=False)
+            step.body += lines_for(
+                prod(self.shape),
+                lambda c: f"{made.name}[{c}] = {total.name}[{c}] / {self.law.name}_sum;",  # pyright: ignore
+            )
+        return self.made
+
+
+class Total(Task):
+    """The total of a new law."""
+
+    law: Law
+
+    def __init__(self, step: StepWriter, law: Law):
+        super().__init__(step, law.over, (), law.made_in, law)
+
+    def start(self) -> None:
+        self.total = Array(f"{self.law.name}_sums", (), True)
+
+    def accumulate(self, loop: Loop) -> None:
+        loop.lines.append(f"{self.tile.name}[0] += {loop.weight(self.law, True)};")
+
+    def fold(self, scale: str | None) -> list[str]:
+        name = self.law.name
+        return [f"{name}_sum = {name}_sum * {scale} + {self.tile.name}[0];"]
+
+
+class IntegralSum(Task):
+    """`sum_j w_j h_j`."""
+
+    def __init__(self, step: StepWriter, body: Use, over: Axis):
+        super().__init__(step, over, step.shapes[body.index], 0, None)
+        self.body = body
+
+    def accumulate(self, loop: Loop) -> None:
+        value = loop.value(self.body, self.step.axis)
+        weight = f"{self.step.tables.slot('weights', self.over.owner)}[j]"
+        loop.lines += lines_for(
+            prod(self.shape), lambda c: f"{self.tile.name}[{c}] += {weight} * {value.at(c)};"
+        )
+
+
+class Mean(Task):
+    """`E_p[h]`; h itself where it does not depend on the atom."""
+
+    law: Law
+
+    def __init__(self, step: StepWriter, law: Law, slot: Use, number: int):
+        super().__init__(step, law.over, step.shapes[slot.index], number, law)
+        self.slot = slot
+
+    def accumulate(self, loop: Loop) -> None:
+        value = loop.value(self.slot, self.step.axis)
+        weight = loop.weight(self.law, self.is_new(self.law))
+        loop.lines += lines_for(
+            prod(self.shape), lambda c: f"{self.tile.name}[{c}] += {weight} * {value.at(c)};"
+        )
+
+    def value(self) -> Array:
+        if self.law.over not in self.slot.axes:
+            return self.step.row_value(self.slot.index)
+        return super().value()
+
+
+class Moment(Task):
+    """`E_p` of the product of the centred slots of a block."""
+
+    law: Law
+
+    def __init__(
+        self,
+        step: StepWriter,
+        law: Law,
+        slots: tuple[Use, ...],
+        means: list[Mean],
+        block: tuple[int, ...],
+    ):
+        shape = tuple(size for k in block for size in step.shapes[slots[k].index])
+        number = 1 + max(mean.number for mean in means)
+        super().__init__(step, law.over, shape, number, law)
+        self.slots, self.means, self.block = slots, means, block
+
+    def centred(self, loop: Loop, k: int) -> Array:
+        mean, value = self.means[k].value(), loop.value(self.slots[k], self.step.axis)
+        result = self.step.declare(loop.lines, value.shape, "c", zero=False)
+        loop.lines += lines_for(
+            prod(value.shape), lambda c: f"{result.name}[{c}] = {value.at(c)} - {mean.at(c)};"
+        )
+        return result
+
+    def accumulate(self, loop: Loop) -> None:
+        weight = loop.weight(self.law, self.is_new(self.law))
+        factors = [self.centred(loop, k) for k in self.block]
+        scalars = [factor for factor in factors if not factor.shape]
+        tensors = [factor for factor in factors if factor.shape]
+        product = " * ".join([weight, *(factor.at(0) for factor in scalars)])
+        name, tile = self.step.name("w"), self.tile.name
+        loop.lines.append(f"const V {name} = {product};")
+        if len(tensors) < 2:
+            tensor = tensors[0] if tensors else None
+            loop.lines += lines_for(
+                prod(self.shape),
+                lambda c: f"{tile}[{c}] += {name}{f' * {tensor.at(c)}' if tensor else ''};",
+            )
+        else:
+            loop.lines += _outer_sum(tile, name, *tensors)
+
+
+def _outer_sum(tile: str, weight: str, left: Array, right: Array) -> list[str]:
+    (rows,), (columns,) = left.shape, right.shape
+    return [
+        f"for (int a = 0; a < {rows}; ++a) {{",
+        f"  const V u = {weight} * {left.at('a')};",
+        *indented(
+            lines_for(columns, lambda c: f"{tile}[a * {columns} + {c}] += u * {right.at(c)};", "b")
+        ),
+        "}",
+    ]

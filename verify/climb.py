@@ -125,6 +125,8 @@ def _jittered(response: _Response, points: np.ndarray, rng: np.random.Generator)
     At the best placement of n atoms the slope vanishes by symmetry, although it is large all
     around: what is climbed is the slope at a small distance, which grows all the way.
     """
+    if len(points) == 1:
+        return points
     signs = rng.choice([-1.0, 1.0], size=points.shape)
     shift = 0.08 * _gaps(points, response.subject.domain.diameter)[:, None] * signs
     return response.subject.domain.project(points + shift)

@@ -9,7 +9,7 @@ from .curves import Descent, Segment, Zoom, descend, jump_on, persists, simpler,
 from .distance import gap, moved
 from .noise import Noise, jitter
 from .paths import crossings, departures
-from .pinpoint import close_in
+from .pinpoint import close_in, settles_not
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
@@ -205,7 +205,7 @@ def _closing(
     if found is None or not found.stays(noise.threshold):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
-    if not persists(found.radii, exact, noise.threshold):
+    if not settles_not(found.radii, exact, noise.threshold):
         return None
     if max(_jitter(subject, (p, weights)) for p in found.middle()) > 0.1 * max(exact[-6:]):
         return None

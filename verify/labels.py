@@ -11,12 +11,22 @@ from __future__ import annotations
 import numpy as np
 
 from .candidates import TokenMap
-from .noise import Noise
+from .noise import Noise, jitter
 from .subject import Atoms, Subject, Unsupported
 from .tagging import LARGEST_DECODED, decode, margin
+from .trials import Violation
 
 READABLE = 1e-9
 TINY = 1e-6
+
+
+def masses_of_tags(noise: Noise) -> tuple[float, float]:
+    """Masses of two tags, far below everything that a segment resolves.
+
+    The mass goes to zero before the measure moves; a map that computes in a shorter type would
+    round 1e-200 to zero, and an atom of weight zero is no part of the measure.
+    """
+    return (1e-200, 2.3e-200) if noise.precision == "float64" else (1e-30, 2.3e-30)
 
 
 def labels(
@@ -77,3 +87,27 @@ def _without_tiny(image: Atoms, weights: np.ndarray) -> Atoms:
 def label_distance(first: np.ndarray, second: np.ndarray) -> float:
     """The largest distance between the images of one followed atom."""
     return float(np.linalg.norm(first - second, axis=1).max())
+
+
+def shaken(subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...]) -> float:
+    """How far the labels move when the measure changes in its last bits."""
+    return jitter(lambda p, w: labels(subject, noise, (p, w), tags), label_distance, atoms)
+
+
+def label_violation(
+    operation: str,
+    measures: tuple[Atoms, Atoms],
+    tag: int,
+    defect: float,
+    distance: float,
+    noise: Noise,
+    sentence: str,
+) -> Violation:
+    """Two measures near each other on which the image of atom `tag` is `defect` apart."""
+    numbers = {
+        "defect": defect,
+        "threshold": noise.threshold,
+        "distance": distance,
+        "tag": float(tag),
+    }
+    return Violation(operation, measures, numbers, sentence)

@@ -7,14 +7,13 @@ and less and the search ends early; a steep one does so below its scale.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 
 from ..numeric import AbstractDomain
-from .curves import persists
 from .subject import Clock
 
 R = TypeVar("R")
@@ -39,11 +38,25 @@ class Closing:
 
     def stays(self, floor: float) -> bool:
         """Whether the variation persists down to the last bits of the coordinates."""
-        return len(self.radii) > 40 and persists(self.radii, self.variations, floor)
+        return settles_not(self.radii, self.variations, floor)
 
     def middle(self) -> tuple[np.ndarray, np.ndarray]:
         """The pair half way down, far above the last bits."""
         return self.pairs[len(self.pairs) // 2]
+
+
+def settles_not(radii: Sequence[float], variations: Sequence[float], floor: float) -> bool:
+    """Whether variations over falling radii stay: the finest quarter against the one before half.
+
+    Variations come from a few random points each, so means over quarters are compared, with 15 %
+    for their scatter; `1/log(1/r)` falls by more than a half between these quarters.
+    """
+    if len(radii) < 40:
+        return False
+    quarter = len(radii) // 4
+    fine = float(np.mean(variations[-quarter:]))
+    earlier = float(np.mean(variations[quarter : 2 * quarter]))
+    return fine > floor and fine >= 0.85 * earlier
 
 
 def close_in(
@@ -70,7 +83,7 @@ def close_in(
     radius = 0.5 * domain.diameter
     start = np.stack([domain.sample(rng, atoms) for _ in range(4 * BALLS)])
     balls = [(centre, Closing(centre, (), (), ())) for centre in start]
-    while clock.left > 0 and radius > 1e-16 * max(domain.scale, 1e-300):
+    while clock.left > 0 and radius > 2e-15 * max(domain.scale, 1e-300):
         tried: list[Closing] = []
         for centre, chain in balls:
             for k in range(TRIES):

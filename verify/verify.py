@@ -132,7 +132,7 @@ class _Run:
         if proof is not None:
             wanted_now = [name for name in wanted if name != "vlasov"]
             return {name: _proved(name, proof) for name in wanted_now}
-        with self.subject.interrupted_after(self.clock):
+        with self.subject.interrupted_after(self.clock), np.errstate(all="ignore"):
             try:
                 self._prepare()
                 for name in wanted:

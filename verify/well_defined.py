@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .distance import gap
+from .distance import gap, moved
 from .noise import Noise, jitter
 from .recipes import Recipe
 from .simplify import simplify
@@ -94,19 +94,35 @@ def _first_violation(
     if not subject.lists and abs(image[1].sum() - weights.sum()) > _mass_tolerance(noise):
         return _violation("mass", (atoms,), abs(image[1].sum() - weights.sum()), noise)
     names = LIST_OPERATIONS if subject.lists else tuple(OPERATIONS)
-    rng = np.random.default_rng([seed, 4])
     for name in ("repeat", *names):
-        other = atoms if name == "repeat" else OPERATIONS[name](points, weights, rng)
+        other = atoms if name == "repeat" else _rewritten(name, points, weights, seed)
         other = (subject.domain.project(other[0]), other[1]) if name == "zero-weight" else other
         try:
-            defect = gap(image, subject.push(*other), small=noise.threshold)
+            again = subject.push(*other)
+            defect = _row_defect(subject, name, image, again, seed)
+            if defect > noise.threshold:
+                defect = gap(image, again, small=noise.threshold)
         except Undefined as undefined:
             return _undefined(undefined)
         outcome.worst = max(outcome.worst, defect)
         if defect > noise.threshold and _confirmed(subject, atoms, other, defect, noise):
             measures = (atoms,) if name == "repeat" else (atoms, other)
             return _violation(name, measures, defect, noise)
-    return _query_violation(subject, noise, atoms, rng) if subject.in_context else None
+    if not subject.in_context:
+        return None
+    return _query_violation(subject, noise, atoms, np.random.default_rng([seed, 4]))
+
+
+def _rewritten(name: str, points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
+    return OPERATIONS[name](points, weights, np.random.default_rng([seed, 4]))
+
+
+def _row_defect(subject: Subject, name: str, image: Atoms, again: Atoms, seed: int) -> float:
+    """The largest move of a row, where rows must follow the operation; an upper bound of W1."""
+    if not subject.rows or subject.lists or name == "repeat":
+        return np.inf
+    wanted = _rewritten(name, *image, seed)
+    return moved(wanted, again) if wanted[0].shape == again[0].shape else np.inf
 
 
 def _query_violation(

@@ -1,0 +1,143 @@
+"""Maps on either side of each line, none of them in the catalogue, with the verdicts they deserve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import pushforward as pf
+
+LINE, SQUARE = pf.Box([-1.0], [1.0]), pf.Box([-1.0, -1.0], [1.0, 1.0])
+PASS = {"well-defined": "pass", "continuous": "pass", "B1": "pass", "B2": "pass"}
+OFF_SUPPORT = PASS | {"B2": "refuted"}
+TORN = PASS | {"continuous": "refuted", "B2": "refuted"}
+SPLIT = PASS | {"B1": "refuted", "B2": "not-applicable"}
+NO_MAP = {"well-defined": "refuted"} | dict.fromkeys(("continuous", "B1", "B2"), "not-applicable")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    candidate: object
+    expected: dict
+
+
+def mean(points, weights):
+    return weights @ points / weights.sum()
+
+
+def added(shift, domain=LINE):
+    """The in-context map x + shift(mean)."""
+    return pf.InContextMap(lambda p, w, x: x + shift(mean(p, w)), domain)
+
+
+def attention(precision, beta=3.0):
+    def fn(points, weights, x):
+        points, weights, x = (a.astype(precision) for a in (points, weights, x))
+        with np.errstate(divide="ignore"):
+            scores = beta * x @ points.T + np.log(weights)
+        kernel = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return x + kernel / kernel.sum(axis=1, keepdims=True) @ points
+
+    return pf.InContextMap(fn, pf.Ball(2))
+
+
+def swinging(centre, frequency):
+    """E-log around another critical measure: x + chi sin(frequency log int chi dmu)."""
+
+    def fn(points, weights, x):
+        size = weights @ np.abs(points - centre) / weights.sum()
+        swing = np.sin(frequency * np.log(size)) if size[0] > 0 else 0.0
+        return x + np.abs(x - centre) * swing
+
+    return pf.InContextMap(fn, LINE)
+
+
+def heavier_to_one(points, weights):
+    """On three letters: the images are 0, 1/2, 1 in the order of the masses."""
+    share = [weights[np.isclose(points[:, 0], letter)].sum() for letter in (0.0, 1.0, 3.0)]
+    return np.array([[0.0], [0.5], [1.0]]), np.sort(share)
+
+
+def vanishing_normaliser(points, weights, x):
+    m = mean(points, weights) - np.array([0.3, 0.1])
+    return x + m / max(np.linalg.norm(m), 1e-300)
+
+
+def mutating(points, weights, x):
+    points -= points.mean(axis=0)
+    weights *= 2
+    return 1.0 * x
+
+
+def standardised(epsilon):
+    def fn(points, weights, x):
+        centre = mean(points, weights)
+        variance = weights @ (points - centre) ** 2 / weights.sum()
+        return (x - centre) / np.sqrt(variance + epsilon)
+
+    return pf.InContextMap(fn, SQUARE)
+
+
+def tilted(rate):
+    def fn(points, weights):
+        tilt = weights * np.exp(rate * points[:, 0])
+        return points, tilt / tilt.sum()
+
+    return pf.MeasureMap(fn, SQUARE)
+
+
+def leaking(share):
+    return pf.MeasureMap(
+        lambda p, w: (np.vstack([p, p + 0.1]), np.concatenate([w * (1 - share), w * share])),
+        SQUARE,
+    )
+
+
+GOOD = [
+    Case("tanh of 1e6 (m - 0.3)", added(lambda m: np.tanh(1e6 * (m - 0.3))), PASS),
+    Case("fast wave of the mean", added(lambda m: np.sin(1e4 * m)), PASS),
+    Case("root of the mean", added(lambda m: np.sqrt(np.abs(m - 0.3))), PASS),
+    Case("tenth root of the mean", added(lambda m: np.abs(m - 0.3) ** 0.1), PASS),
+    Case(
+        "1 / log of the mean",
+        added(lambda m: 1 / np.log(3 + 1 / np.maximum(np.abs(m - 0.3), 1e-300))),
+        PASS,
+    ),
+    Case("attention in float32", attention(np.float32), PASS),
+    Case("attention in float16", attention(np.float16), PASS),
+    Case("cold attention", attention(np.float64, beta=50.0), PASS),
+    Case("changes its arguments", pf.InContextMap(mutating, SQUARE), PASS),
+    Case("sorted tokens", pf.TokenMap(lambda p: p[np.argsort(p[:, 0])] / 2, SQUARE), PASS),
+    Case("merges all atoms", pf.MeasureMap(lambda p, w: (w @ p[None], w[:1] * 0 + 1), LINE), PASS),
+    Case("projected mean on the sphere", pf.InContextMap(
+        lambda p, w, x: (x + w @ p / 2) / np.linalg.norm(x + w @ p / 2, axis=1, keepdims=True),
+        pf.Sphere(3),
+    ), PASS),
+]  # fmt: skip
+
+BAD = [
+    Case("step of the mean", added(lambda m: 1e-3 * (m > 0.37)), TORN),
+    Case("mean direction", pf.InContextMap(vanishing_normaliser, SQUARE), TORN),
+    Case("rounded output", pf.InContextMap(
+        lambda p, w, x: np.round(x + mean(p, w), 3), SQUARE), TORN),
+    Case("standardised without epsilon", standardised(0.0), TORN),
+    Case("leak of a thousandth", leaking(1e-3), SPLIT),
+    Case("mild reweighting", tilted(0.01), SPLIT),
+    Case("three letters by mass", pf.MeasureMap(
+        heavier_to_one, pf.FiniteSet([[0.0], [1.0], [3.0]])), OFF_SUPPORT),
+    Case("E-log at 0.3", swinging(0.3, 1.0), OFF_SUPPORT),
+    Case("ignores multiplicity", pf.InContextMap(
+        lambda p, w, x: x + np.unique(p, axis=0).mean(axis=0), SQUARE), NO_MAP),
+    Case("batch statistics", pf.InContextMap(
+        lambda p, w, x: (x - p.mean(axis=0)) / (p.std(axis=0) + 0.1), SQUARE), NO_MAP),
+    Case("sum over root n", pf.TokenMap(lambda p: p + p.sum(axis=0) / len(p) ** 0.5, SQUARE),
+         NO_MAP),
+    Case("causal means", pf.TokenMap(
+        lambda p: p + np.cumsum(p, axis=0) / np.arange(1, len(p) + 1)[:, None], SQUARE), NO_MAP),
+    Case("noise of one percent", pf.InContextMap(
+        lambda p, w, x: x + 0.01 * np.random.default_rng().normal(size=x.shape), SQUARE), NO_MAP),
+    Case("quantised weights", pf.MeasureMap(
+        lambda p, w: (p, np.round(w * 256) / 256 + 1e-12), SQUARE), NO_MAP),
+    Case("fails from five atoms on", pf.InContextMap(
+        lambda p, w, x: x if len(p) < 5 else x / 0 * np.nan, SQUARE), NO_MAP),
+]  # fmt: skip

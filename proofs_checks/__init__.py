@@ -4,6 +4,7 @@ if "." not in __name__:
         "(pip install .)"
     )
 
+from .derivation import Proof as Proof, Refusal as Refusal, Step as Step
 from .enclosure import enclosure as enclosure
 from .ledger import LEDGER as LEDGER, Theorem as Theorem
-from .prove import Proof as Proof, Refusal as Refusal, Step as Step, prove as prove
+from .prove import prove as prove

@@ -11,7 +11,8 @@ from sympy.logic.boolalg import to_nnf
 
 from ..symbolic import Scalar
 from ..symbolic.terms import SLOT, Term
-from .interval import Interval
+from .interval import Interval, Unbounded
+from .rational import dyadic
 from .scope import Scope, Stopped, enclose, short
 
 
@@ -27,7 +28,10 @@ def truth(condition: Any, scope: Scope) -> bool | None:
         inner = truth(condition.args[0], scope)
         return None if inner is None else not inner
     if isinstance(condition, Relational) and isinstance(condition.lhs, Expr):
-        return _compared(condition, enclose(_gap(condition), scope))
+        try:
+            return _compared(condition, enclose(_gap(condition), scope))
+        except (Stopped, Unbounded):
+            return None
     name = type(condition).__name__
     raise Stopped(name, f"no rule is known for the condition {name}")
 
@@ -47,33 +51,15 @@ def _compared(relation: Any, gap: Interval) -> bool | None:
 
 
 def _gap(relation: Any) -> Expr:
-    return exact(relation.lhs) - exact(relation.rhs)
-
-
-def exact(term: Any) -> Any:
-    """A term with rational numbers for floating ones, which SymPy would add up with rounding."""
-    if isinstance(term, sympy.Float):
-        return _rational(term)
-    if isinstance(term, Term) or not term.args:
-        return term
-    return term.func(*map(exact, term.args))
-
-
-def _rational(number: sympy.Float) -> Expr:
-    sign, mantissa, exponent, _ = number._mpf_
-    return _dyadic(-int(mantissa) if sign else int(mantissa), int(exponent))
-
-
-def _dyadic(mantissa: int, exponent: int) -> Expr:
-    return sympy.Integer(mantissa) * sympy.Integer(2) ** exponent
+    return relation.lhs - relation.rhs
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
     """A piece that some points may take, with the scope in which it is taken.
 
-    `written` is its condition as given, `condition` the same with exact numbers and without what is
-    known; `closure` holds on the closure of the set of points that take it.
+    `written` is its condition as given, `condition` the same without what is known; `closure` holds
+    on the closure of the set of points that take it.
     """
 
     piece: Expr
@@ -94,7 +80,7 @@ def branches(term: Any, scope: Scope) -> tuple[Branch, ...]:
         known = truth(written, scope)
         if known is False:
             continue
-        condition = settled(exact(written), scope)
+        condition = settled(written, scope)
         closure = And(*(weak(Not(c)) for c in before), weak(condition))
         here = scope.assuming(_bounds(closure, scope))
         found.append(Branch(piece, written, condition, closure, here))
@@ -184,7 +170,7 @@ def agree(one: Expr, other: Expr, boundary: Any, closure: Any, scope: Scope) -> 
     pairs = read.solutions(read(_gap(boundary)))
     if pairs is None:
         return False
-    gap, condition = read(exact(one)) - read(exact(other)), read(closure)
+    gap, condition = read(one) - read(other), read(closure)
     return all(
         condition.xreplace(rule) is S.false or _vanishes(gap.xreplace(rule)) for rule in pairs
     )
@@ -204,8 +190,7 @@ class _Reader:
 
     def __call__(self, term: Any) -> Any:
         if isinstance(term, Scalar):
-            mantissa, exponent = self.scope.parameters[term].lower.man_exp()
-            return _dyadic(int(mantissa), int(exponent))
+            return dyadic(*self.scope.parameters[term].lower.man_exp())
         if isinstance(term, Term) or term is SLOT:
             return self.symbols.setdefault(term, sympy.Dummy(real=True))
         return term.func(*map(self, term.args)) if term.args else term

@@ -17,6 +17,7 @@ from ..numeric import AbstractDomain
 from ..symbolic import (
     BoundPoint,
     Cumulant,
+    FreshPoint,
     Integral,
     LogPartition,
     Matrix,
@@ -25,13 +26,15 @@ from ..symbolic import (
     Scalar,
     Vector,
 )
-from ..symbolic.terms import Slot
+from ..symbolic.terms import Slot, height
 from . import vectors as vectors
+from .averages import variance
 from .conditions import branches
 from .heads import HEADS, power, power_is_continuous
 from .interval import Interval, Unbounded, enclosing, hull, rigorous, symmetric, total
-from .region import ONE, MatrixRange, VectorRange, hull_of_range, union, vector_range
-from .scope import Place, Scope, Stopped, Vacuous, enclose, rule, scope_of, short
+from .region import ONE, ZERO, MatrixRange, VectorRange, hull_of_range, union, vector_range
+from .scope import Place, Scope, Stopped, Vacuous, enclose, read, rule, short
+from .squares import completed
 from .vectors import matrix_hull
 
 
@@ -64,7 +67,7 @@ def enclosure(formula: Any, values: Mapping[str, Any], domain: AbstractDomain) -
     Source: Moore, Kearfott & Cloud (2009), ch. 5; Johansson (2017) for the arithmetic.
     """
     try:
-        return enclose(formula.term, scope_of(formula, values, domain))
+        return enclose(*read(formula, values, domain))
     except Stopped as stop:
         message = f"expected heads with enclosures, got {stop.head}: {stop.reason}"
         raise ValueError(message) from None
@@ -112,6 +115,7 @@ def _(term: Any, scope: Scope) -> Any:
 
 @rule.register(Point)
 @rule.register(BoundPoint)
+@rule.register(FreshPoint)
 @rule.register(Slot)
 def _(term: Any, scope: Scope) -> Any:
     if term not in scope.places:
@@ -124,7 +128,34 @@ def _(term: Any, scope: Scope) -> Any:
 
 @rule.register(sympy.Add)
 def _(term: Any, scope: Scope) -> Interval:
-    return total(enclose(a, scope) for a in term.args)
+    found = total(enclose(a, scope) for a in term.args)
+    for other in (_with_squares(term, scope), _with_variance(term, scope)):
+        found = (found.meet(other) if other else found) or found
+    return found
+
+
+def _with_squares(term: Any, scope: Scope) -> Interval | None:
+    rewritten = completed(term)
+    if not isinstance(rewritten, sympy.Add):
+        return rewritten and enclose(rewritten, scope)
+    return total(enclose(a, scope) for a in rewritten.args)
+
+
+def _with_variance(term: Any, scope: Scope) -> Interval | None:
+    spread = variance(term) if height(term) else None
+    if spread is None:
+        return None
+    rest, c, h, y, law = spread
+    within = scope.binding(y, place(law[0], scope))
+    return enclose(rest, scope) + enclose(c, scope) * _variance(enclose(h, within))
+
+
+def _variance(values: Any) -> Interval:
+    """The trace of a covariance is at most the mean square, and a quarter of squared widths."""
+    parts = (values,) if isinstance(values, Interval) else values.components
+    quarters = total(Interval.between(ZERO, Interval(i.width, i.width)).power(2) for i in parts)
+    size = values.size if isinstance(values, Interval) else values.norm.upper
+    return Interval(arb(0), min((quarters.upper / 4).upper(), (size * size).upper()))
 
 
 @rule.register(sympy.Mul)

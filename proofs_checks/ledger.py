@@ -68,7 +68,9 @@ _ENTRIES = (
         "enclosure",
         "Interval arithmetic encloses the range of a term; an integral against a probability "
         "measure lies in the closed convex hull of the values of its integrand. On finitely many "
-        "closed parts that cover the domain it suffices to enclose part by part.",
+        "closed parts that cover the domain it suffices to enclose part by part. Mixed products "
+        "are also read as squares, 2 <u, v> = |u + v|^2 - |u|^2 - |v|^2, and E|h|^2 - |E h|^2 as a "
+        "variance, which lies between 0 and a quarter of the squared width.",
         _INTERVALS,
     ),
     Theorem(

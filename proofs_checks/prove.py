@@ -5,8 +5,7 @@ whole; where a head is continuous on a part of the line only, a rigorous enclosu
 must stay there, for every probability measure on the domain.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from functools import singledispatch
 from itertools import combinations
 from typing import Any
@@ -52,115 +51,15 @@ from ..symbolic import (
     Zero,
     ZeroMatrix,
 )
-from ..symbolic.terms import SLOT, Slot, height, in_order
+from ..symbolic.terms import SLOT, Slot, in_order
 from .conditions import agree, branches, relations
+from .derivation import Proof, Refusal, Step
 from .enclosure import inside
+from .guards import stays
 from .heads import HEADS, power_is_continuous
 from .interval import Interval, Unbounded, hull, rigorous
-from .ledger import LEDGER, Theorem
-from .scope import Place, Scope, Stopped, Vacuous, enclose, scope_of, short
+from .scope import Place, Scope, Stopped, Vacuous, enclose, read, short
 from .shapes import Shapes
-
-_BOXES = 200  # at most so many parts of the domain are tried for one condition
-_DEPTH = 40  # at most so often is one part halved
-_CUTS = (0, 3, 5)  # halvings of the variable of an integral, one after the other
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Step:
-    """One step of a proof: a rule gives a claim about a term from the claims of other steps.
-
-    >>> step = Step("variable", sympy.Symbol("t"), "is continuous")
-    >>> step.conclusion, step.source.partition(",")[0]
-    ('t is continuous', 'Rudin (1976)')
-    """
-
-    rule: str
-    subject: Any
-    claim: str
-    premises: tuple["Step", ...] = ()
-
-    @property
-    def conclusion(self) -> str:
-        """What the step shows, as a sentence."""
-        return f"{short(self.subject)} {self.claim}"
-
-    @property
-    def source(self) -> str:
-        """Where the rule comes from."""
-        return LEDGER[self.rule].source
-
-    def __str__(self) -> str:
-        return "\n".join(_lines(self, 0, set()))
-
-
-def _lines(step: Step, depth: int, shown: set[int]) -> Iterator[str]:
-    again = id(step) in shown and bool(step.premises)
-    shown.add(id(step))
-    yield f"{'  ' * depth}{step.conclusion}  [{step.rule}{', as above' if again else ''}]"
-    if not again:
-        for premise in step.premises:
-            if premise.rule != "variable":
-                yield from _lines(premise, depth + 1, shown)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Proof:
-    """A derivation that a map is continuous for every probability measure on a domain.
-
-    `print` shows it as an indented tree, conclusions above what they rest on.
-
-    >>> from pushforward.numeric import Ball
-    >>> from pushforward.symbolic import Measure, Point, SymbolicMap, integral
-    >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
-    >>> print(prove(SymbolicMap(x - integral(y, y, mu), x, mu), {}, Ball(2)))
-    On P(Omega) x Omega, Omega = ball:2:1.0: G(mu, x) = x - int y mu(dy) is continuous; ...
-    x - int y mu(dy) is continuous  [polynomial]
-      int y mu(dy) is continuous  [integral]
-    """
-
-    root: Step
-    domain: str
-
-    @property
-    def rules(self) -> tuple[Theorem, ...]:
-        """The rules that are used, each with its source."""
-        names = {step.rule: None for step in _steps(self.root, set())}
-        return tuple(LEDGER[name] for name in ("in-context map", *names))
-
-    @property
-    def conclusion(self) -> str:
-        """What is proved, as a sentence."""
-        return (
-            f"On P(Omega) x Omega, Omega = {self.domain}: G(mu, x) = {self.root.conclusion}; hence "
-            "f(mu) = G(mu)#mu is well defined, continuous, and satisfies B1 and B2"
-        )
-
-    def __str__(self) -> str:
-        return f"{self.conclusion}\n{self.root}"
-
-
-def _steps(step: Step, seen: set[int]) -> Iterator[Step]:
-    if id(step) not in seen:
-        seen.add(id(step))
-        yield step
-        for premise in step.premises:
-            yield from _steps(premise, seen)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """No proof was found: the head that stopped it, and why. The map may yet be continuous.
-
-    >>> print(Refusal("sign", "sign(m) needs an argument away from 0"))
-    no proof: sign(m) needs an argument away from 0
-    """
-
-    head: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"no proof: {self.reason}"
 
 
 @rigorous
@@ -204,9 +103,9 @@ def prove(
     if not isinstance(domain, AbstractDomain):
         raise TypeError(f"expected a domain, got {type(domain).__name__}")
     try:
-        scope = scope_of(symbolic_map, parameters, domain)
+        term, scope = read(symbolic_map, parameters, domain)
         _fit(symbolic_map, parameters, domain)
-        return Proof(continuous(symbolic_map.term, scope), domain.spec())
+        return Proof(continuous(term, scope), domain.spec())
     except Stopped as stop:
         return Refusal(stop.head, stop.reason)
     except Unbounded as error:
@@ -371,7 +270,7 @@ def _(term: Any, scope: Scope) -> Step:
         for relation in relations(one.condition):
             if not agree(one.piece, other.piece, relation, closure, scope):
                 pieces = f"{short(one.piece)} and {short(other.piece)}"
-                raise Stopped("Piecewise", f"{pieces} may differ where {one.written} flips")
+                raise Stopped("Piecewise", f"{pieces} may differ where {short(one.written)} flips")
     return _step("gluing", term, *inner, *pieces)
 
 
@@ -409,66 +308,3 @@ def _integrands(binder: Any, scope: Scope) -> tuple[Step, ...]:
     if isinstance(binder.measure, Pushforward):
         return (*parts, continuous(binder.measure, scope))
     return parts
-
-
-# ---- arguments that must stay in a range
-
-
-def stays(
-    term: Any, scope: Scope, holds: Callable[[Interval], bool], head: str, needs: str
-) -> Step:
-    """A step that encloses a scalar term within a set where a function is continuous.
-
-    Raises:
-        Stopped: no enclosure on up to `_BOXES` parts of the domain achieves it.
-    """
-    try:
-        whole: Interval | None = enclose(term, scope)
-    except (Stopped, Unbounded):
-        whole = None
-    for cuts in _CUTS if height(term) else _CUTS[:1]:
-        found = _covered(term, replace(scope, cuts=cuts), holds)
-        if found is not None:
-            return Step("enclosure", term, f"lies in {found}")
-    where = "no finite enclosure was found" if whole is None else f"it lies in {whole}"
-    raise Stopped(head, f"{needs}; {where}")
-
-
-def _covered(term: Any, scope: Scope, holds: Callable[[Interval], bool]) -> Interval | None:
-    """An enclosure of the term from parts that cover the domain, each within the set; or None."""
-    waiting, found = [(0, scope)], []
-    tried = 0
-    while waiting:
-        depth, here = waiting.pop()
-        tried += 1
-        try:
-            interval = enclose(term, here)
-            if holds(interval):
-                found.append(interval)
-                continue
-        except Vacuous:
-            continue
-        except (Stopped, Unbounded):
-            pass
-        parts = _split(term, here)
-        if not parts or depth >= _DEPTH or tried > _BOXES:
-            return None
-        waiting.extend((depth + 1, part) for part in parts)
-    if not found:
-        raise Vacuous
-    return hull(found)
-
-
-def _split(term: Any, scope: Scope) -> list[Scope]:
-    """The scope on halves of the range that is widest among those that the term sees."""
-    seen = [s for s in scope.symbols(term) if isinstance(s, (Point, BoundPoint, Slot))]
-    if not seen:
-        return []
-    widest = max(in_order(seen), key=lambda s: _width(scope.places[s].range))
-    whole = scope.places[widest].range
-    halves = whole.halves() if isinstance(whole, Interval) else whole.split()
-    return [scope.narrowed(widest, part) for part in halves]
-
-
-def _width(found: Any) -> Any:
-    return found.width if isinstance(found, Interval) else max(i.width for i in found.components)

@@ -10,6 +10,7 @@ from flint import arb, arb_mat
 from ..numeric import AbstractDomain, Ball, Box, FiniteSet, Product, Simplex, Sphere
 from .interval import Interval, Unbounded, enclosing, hull, symmetric, total
 
+_LARGE = 64  # above this dimension products of matrices are spared
 ZERO, ONE = Interval(arb(0), arb(0)), Interval(arb(1), arb(1))
 
 
@@ -199,7 +200,7 @@ class MatrixRange:
     def least(self) -> arb:
         """A bound from below of `|M u|` over unit vectors u; zero where none is found."""
         rows, columns = self.shape
-        if self.radius is not None or rows < columns:
+        if self.radius is not None or rows < columns or columns > _LARGE:
             return arb(0)
         try:
             gram = self.center.transpose() * self.center
@@ -222,7 +223,7 @@ def spectral_bound(matrix: arb_mat, squarings: int = 5) -> arb:
 
     `|M|^2 = |M^T M|`, and `|S| = |S^k|^{1/k} <= |S^k|_F^{1/k}` for a symmetric S.
     """
-    if matrix.nrows() > 64 or matrix.ncols() > 64:
+    if max(matrix.nrows(), matrix.ncols()) > _LARGE:
         squarings = 1
     power, root = matrix.transpose() * matrix, arb(1)
     for _ in range(squarings):

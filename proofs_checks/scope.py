@@ -13,10 +13,11 @@ from flint import arb, arb_mat
 
 from ..numeric import AbstractDomain
 from ..numeric.arrays import to_numpy
-from ..symbolic import Elementwise
+from ..symbolic import Elementwise, Measure, substitute
 from ..symbolic.printing import text
 from ..symbolic.terms import SLOT, free_symbols, kind
 from .interval import Interval
+from .rational import exact, readable
 from .region import MatrixRange, region, vector_range
 
 
@@ -125,7 +126,7 @@ class Scope:
 
 def short(term: Any) -> str:
     """A term as text of at most 120 characters."""
-    found = text(term)
+    found = text(readable(term))
     return found if len(found) <= 120 else found[:117] + "..."
 
 
@@ -156,24 +157,27 @@ def _tighter(choose: Callable, a: arb | None, b: arb | None) -> arb | None:
     return choose(ends) if ends else None
 
 
-def scope_of(formula: Any, values: Mapping[str, Any], domain: AbstractDomain) -> Scope:
-    """The scope of a map or field on a domain, with numbers for its parameters.
+def read(formula: Any, values: Mapping[str, Any], domain: AbstractDomain) -> tuple[Any, Scope]:
+    """The term of a formula for probability measures on a domain, and its scope.
 
     Args:
-        formula: it has a point `x`, a measure `mu` and `parameters`.
+        formula: it has a `term`, a point `x`, further `points`, a measure `mu` and `parameters`.
         values: an array or a number for the name of each parameter. They enter exactly.
-        domain: where x and the measure live.
+        domain: where the points and the measure live.
+
+    Returns:
+        The term with rational numbers and a measure of mass one, and the scope to read it in.
 
     Raises:
         ValueError: a parameter has no value, or one that is not finite.
     """
-    whole = Place(lambda: region(domain))
-    places = {formula.x: whole, formula.mu: whole}
+    whole, mu = Place(lambda: region(domain)), Measure(formula.mu.name, probability=True)
+    places = dict.fromkeys((formula.x, *formula.points, mu), whole)
     for atom in formula.parameters:
         if atom.name not in values:
             raise ValueError(f"expected a value for the parameter {atom.name}, got none")
     ranges = {atom: _exactly(values[atom.name], atom) for atom in formula.parameters}
-    return Scope(ranges, places)
+    return substitute(exact(formula.term), {formula.mu: mu}), Scope(ranges, places)
 
 
 def _exactly(value: Any, atom: Any) -> Any:

@@ -85,7 +85,8 @@ def _(term: Any, scope: Scope) -> VectorRange:
     if m.radius is not None:
         spread += m.radius * (magnitudes(center) + radius)
     pairs = zip(moved.entries(), spread.entries(), strict=True)
-    norm = Interval((m.least * v.norm.lower).lower(), (m.norm * v.norm.upper).upper())
+    least = m.least * v.norm.lower if v.norm.lower > 0 else arb(0)
+    norm = Interval(least.lower(), (m.norm * v.norm.upper).upper())
     return vector_range((enclosing(a) + symmetric(r) for a, r in pairs), norm)
 
 

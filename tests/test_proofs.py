@@ -5,7 +5,7 @@ import mpmath
 import numpy as np
 import pytest
 import sympy as sp
-from hypothesis import given, settings, strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from term_oracle import value
 from term_recipes import MU as TERM_MU, NU, POINTS, A as TERM_A, B, C, V as TERM_V, X, vectors
 
@@ -16,7 +16,7 @@ from pushforward.proofs_checks.enclosure import enclose
 from pushforward.proofs_checks.heads import HEADS
 from pushforward.proofs_checks.interval import Interval, rigorous
 from pushforward.proofs_checks.region import MatrixRange, region
-from pushforward.proofs_checks.scope import scope_of
+from pushforward.proofs_checks.scope import read
 from pushforward.symbolic import (
     Matrix,
     Measure,
@@ -268,6 +268,8 @@ def test_enclosure_is_not_wasteful(name, largest):
 
 # ---- refusals
 
+guarded = sp.Piecewise((1 / first, first > 0.5), (2, True))
+INVERSES = elementwise(lambda t: 1 / t, x)
 jump = sp.Piecewise((0, first < 0), (1, True))
 FAR = Box([1.0, 1.0], [2.0, 2.0])
 # name: (term, domain, head, words of the reason)
@@ -330,6 +332,25 @@ REFUSED = {
         (SymbolicMap(mean, x, mu) @ SymbolicMap(jump * x, x, mu)).term,
         DISC, "Piecewise", "may differ",
     ),
+    "guarded here and not there": (stack(guarded, 1 / first), DISC, "Pow", "away from 0"),
+    "guarded for the component alone": (
+        elementwise(lambda t: sp.Piecewise((dot(INVERSES, x), t > 0.5), (0, True)), x),
+        DISC, "Pow", "away from 0",
+    ),
+    "guarded for the outer variable": (
+        x * integral(
+            sp.Piecewise((integral(1 / component(z, 0), z, mu), component(y, 0) > 0.5), (2, True)),
+            y, mu,
+        ),
+        DISC, "Pow", "away from 0",
+    ),
+    "removable": (
+        sp.Piecewise((sp.sin(first) / first, sp.Ne(first, 0)), (1, True)) * x,
+        DISC, "Pow", "away from 0",
+    ),
+    "no finite enclosure": (
+        x / (2 + sp.exp(sp.exp(sp.exp(sp.exp(10 * first))))), DISC, "Pow", "no finite enclosure",
+    ),
     "dimensions": (component(x, 2) * x, DISC, "Component", "2 components"),
 }  # fmt: skip
 
@@ -351,7 +372,9 @@ def step_down(number):
 third = sp.Piecewise((first, first < sp.Rational(1, 3)), (c, True))
 tenth = sp.Piecewise((first, first < sp.Float(0.1)), (c, True))
 huber = sp.Piecewise((first**2 / 2, sp.Abs(first) <= a), (a * (sp.Abs(first) - a / 2), True))
-HALF = sp.Rational(1, 2)
+HALF, THIRD = sp.Rational(1, 2), sp.Rational(1, 3)
+tilted = gibbs(y, y, mu, energy=dot(x, y))
+r2y = norm2(y)
 ramp = sp.Piecewise((0, first < 0), (first, first < 0.5), (c, True))
 r2 = norm2(x)
 # (proved, refused, domain): two terms on either side of the line, or two values of the parameters
@@ -397,6 +420,51 @@ EITHER_SIDE = {
     "variance": (
         x / (integral((first - component(y, 0)) ** 2, y, mu) + 1e-9),
         x / integral((first - component(y, 0)) ** 2, y, mu),
+        DISC,
+    ),
+    "expanded distance": (
+        mean / integral(1e-6 + r2 - 2 * dot(x, y) + norm2(y), y, mu),
+        mean / integral(r2 - 2 * dot(x, y) + norm2(y), y, mu),
+        DISC,
+    ),
+    "expanded difference": (
+        x / (first**2 - 2 * first * component(mean, 0) + component(mean, 0) ** 2 + 1e-9),
+        x / (first**2 - 2.001 * first * component(mean, 0) + component(mean, 0) ** 2 + 1e-9),
+        DISC,
+    ),
+    "expanded variance": (
+        x * sp.sqrt(integral(norm2(V @ y - x), y, mu) - norm2(V @ mean - x)),
+        x * sp.sqrt(integral(norm2(V @ y - x), y, mu) - (1 + 1e-12) * norm2(V @ mean - x)),
+        DISC, {"V": VALUE},
+    ),
+    "variance of a Gibbs law": (
+        x * sp.sqrt(gibbs(r2y, y, mu, energy=dot(x, y)) - norm2(tilted)),
+        x * sp.sqrt(gibbs(r2y, y, mu, energy=-dot(x, y)) - norm2(tilted)),
+        DISC,
+    ),
+    "variance of half the mass": (
+        x * sp.sqrt(integral(r2y, y, mu) - norm2(mean) / 2),
+        x * sp.sqrt(integral(r2y, y, mu) / 2 - norm2(mean)),
+        DISC,
+    ),
+    "guarded by a distance": (
+        x * sp.Piecewise((1 / norm(x - mean), norm2(x - mean) >= THIRD**2), (3, True)),
+        x * sp.Piecewise((1 / norm(x - mean), norm2(x - mean) >= THIRD), (3, True)),
+        DISC,
+    ),
+    "exponential linear unit": (
+        elementwise(lambda t: sp.Piecewise((t, t > 0), (a * (sp.exp(t) - 1), True)), x),
+        elementwise(lambda t: sp.Piecewise((t, t > 0), (a * sp.exp(t) - 1, True)), x),
+        DISC, {"a": 1.3},
+    ),
+    "smooth step": (
+        elementwise(lambda t: sp.Piecewise((0, t < 0), (3 * t**2 - 2 * t**3, t < 1), (1, True)), x),
+        elementwise(lambda t: sp.Piecewise((0, t < 0), (3 * t**2 - t**3, t < 0.5), (1, True)), x),
+        DISC,
+    ),
+    "larger of two": (
+        x * sp.Piecewise((first, first < component(mean, 0)), (component(mean, 0), True)),
+        x * sp.Piecewise((first, first < component(mean, 0)), (component(mean, 1), True)),
         DISC,
     ),
     "kernel": (
@@ -628,6 +696,67 @@ def test_random_terms_lie_in_their_enclosures(term, seed):
         assert covers(found, got, slack)
 
 
+@st.composite
+def risky(draw):
+    """Scalar terms that meet singularities and jumps, often exactly."""
+    numbers = st.sampled_from([0, 1, -1, 2, HALF, 0.5, 0.1, -2, 4])
+    plain = [first, r2, norm(x), component(mean, 0), norm2(mean), dot(x, mean),
+             integral(dot(x, y) ** 2, y, mu), integral(r2y, y, mu), norm(x - mean)]  # fmt: skip
+    heads = [lambda t: 1 / t, sp.sqrt, sp.log, lambda t: t ** sp.Rational(-1, 2), sp.sign,
+             sp.floor, sp.Abs, sp.acos, sp.tan, sp.Heaviside, sp.exp, lambda t: t**2]  # fmt: skip
+
+    def leaf():
+        return draw(st.sampled_from(plain)) * draw(numbers) + draw(numbers)
+
+    term = leaf()
+    for _ in range(draw(st.integers(1, 3))):
+        if draw(st.booleans()):
+            term = draw(st.sampled_from(heads))(term) * draw(numbers) + draw(numbers)
+        elif draw(st.booleans()):
+            condition, other = (
+                leaf() < draw(numbers),
+                draw(st.sampled_from([leaf(), term + leaf()])),
+            )
+            term = sp.Piecewise((term, condition), (other, True))
+        else:
+            assume(term.is_extended_real)  # SymPy's Max and Min ask for it
+            term = draw(st.sampled_from([sp.Max, sp.Min, lambda p, q: p * q]))(term, leaf())
+        term = sp.sympify(term)
+        assume(not term.has(sp.nan, sp.zoo, sp.oo, sp.I))
+    return term
+
+
+@settings(max_examples=150, deadline=None)
+@given(risky(), st.integers(0, 10**6))
+def test_what_is_proved_is_finite_and_does_not_jump(term, seed):
+    """Along random paths of measures and points, the largest step is bisected: it must vanish."""
+    found = attempt(stack(term, first))
+    if not isinstance(found, Proof):
+        return
+    first_component = enclosure(SymbolicMap(stack(term, first), x, mu), {}, DISC).components[0]
+    lower, upper = float(first_component.lower), float(first_component.upper)
+    assume(max(-lower, upper) < 1e100)  # beyond, double precision overflows on the way
+    (p, w, q), (p2, w2, q2) = random_measures(DISC, 2, seed)
+    points = np.concatenate([p, p2])
+
+    def along(t):
+        weights = np.concatenate([(1 - t) * w, t * w2])
+        return value(term, {mu: (points, weights), x: (1 - t) * q[0] + t * q2[0]})
+
+    times = np.linspace(0, 1, 17)
+    values = [along(t) for t in times]
+    assert np.isfinite(values).all()
+    slack = 1e-6 * (1 + np.abs(values).max())
+    assert lower - slack <= min(values) and max(values) <= upper + slack
+    k = int(np.argmax(np.abs(np.diff(values))))
+    (low, high), (f, g) = times[k : k + 2], values[k : k + 2]
+    for _ in range(40):
+        middle = (low + high) / 2
+        h = along(middle)
+        low, high, f, g = (low, middle, f, h) if abs(h - f) > abs(g - h) else (middle, high, h, g)
+    assert abs(g - f) < 1e-3 * (1 + abs(f))
+
+
 @pytest.mark.parametrize("kind", ["jacobian", "lions", "second", "third"])
 def test_cumulants_lie_in_their_enclosures(kind):
     """Covariances and third cumulants, as matrices and as scalars."""
@@ -639,9 +768,8 @@ def test_cumulants_lie_in_their_enclosures(kind):
         "third": s.Cumulant((y, y, u), y, mu, w),
     }[kind]
     parameters = {"A": SCORE, "v": np.array([0.8, -1.2])}
-    formula = SymbolicMap(A @ x + v, x, mu)
-    scope = scope_of(formula, parameters, DISC)
-    found = rigorous(enclose)(term, scope)
+    formula = s.DerivedTerm(kind, term, x, mu, (), (A, v))
+    found = rigorous(lambda: enclose(*read(formula, parameters, DISC)))()
     worst = 0.0
     for points, weights, queries in random_measures(DISC, 500):
         env = {A: SCORE, v: parameters["v"], mu: (points, weights), x: queries[0]}

@@ -1,0 +1,96 @@
+"""Arguments that must stay where a function is continuous: enclosures on parts of the domain."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..symbolic import BoundPoint, FreshPoint, Point
+from ..symbolic.terms import Slot, height, in_order
+from .averages import one_average
+from .derivation import Step
+from .enclosure import place
+from .interval import Interval, Unbounded, hull
+from .scope import Scope, Stopped, Vacuous, enclose
+
+# (halvings of the variable of an integral, parts of the domain that are tried), in turns
+_EFFORTS = ((0, 200), (3, 40))
+_DEPTH = 40  # at most so often is one part of the domain halved
+
+
+def stays(
+    term: Any, scope: Scope, holds: Callable[[Interval], bool], head: str, needs: str
+) -> Step:
+    """A step that encloses a scalar term within a set where a function is continuous.
+
+    Raises:
+        Stopped: no enclosure on parts of the domain achieves it.
+    """
+    try:
+        whole: Interval | None = enclose(term, scope)
+    except (Stopped, Unbounded):
+        whole = None
+    depth = height(term)
+    for cuts, parts in _EFFORTS if depth else _EFFORTS[:1]:
+        found = _covered(term, replace(scope, cuts=cuts // max(depth, 1)), holds, parts)
+        if found is None and not cuts:
+            found = _averaged(term, scope, holds, parts)
+        if found is not None:
+            return Step("enclosure", term, f"lies in {found}")
+    where = "no finite enclosure was found" if whole is None else f"it lies in {whole}"
+    raise Stopped(head, f"{needs}; {where}")
+
+
+def _averaged(
+    term: Any, scope: Scope, holds: Callable[[Interval], bool], most: int
+) -> Interval | None:
+    """An enclosure of a term that is an average, from its integrand, within the set; or None."""
+    y = FreshPoint()
+    average = one_average(term, y)
+    if average is None:
+        return None
+    integrand, (measure, _) = average
+    found = _covered(integrand, scope.binding(y, place(measure, scope)), holds, most)
+    return found if found is not None and holds(found) else None
+
+
+def _covered(
+    term: Any, scope: Scope, holds: Callable[[Interval], bool], most: int
+) -> Interval | None:
+    """An enclosure of the term from parts that cover the domain, each within the set; or None."""
+    waiting, found = [(0, scope)], []
+    tried = 0
+    while waiting:
+        depth, here = waiting.pop()
+        tried += 1
+        try:
+            interval = enclose(term, here)
+            if holds(interval):
+                found.append(interval)
+                continue
+        except Vacuous:
+            continue
+        except (Stopped, Unbounded):
+            pass
+        parts = _split(term, here)
+        if not parts or depth >= _DEPTH or tried > most:
+            return None
+        waiting.extend((depth + 1, part) for part in parts)
+    if not found:
+        raise Vacuous
+    return hull(found)
+
+
+def _split(term: Any, scope: Scope) -> list[Scope]:
+    """The scope on halves of the range that is widest among those that the term sees."""
+    variables = (Point, BoundPoint, FreshPoint, Slot)
+    seen = [s for s in scope.symbols(term) if isinstance(s, variables)]
+    if not seen:
+        return []
+    widest = max(in_order(seen), key=lambda s: _width(scope.places[s].range))
+    whole = scope.places[widest].range
+    halves = whole.halves() if isinstance(whole, Interval) else whole.split()
+    return [scope.narrowed(widest, part) for part in halves]
+
+
+def _width(found: Any) -> Any:
+    return found.width if isinstance(found, Interval) else max(i.width for i in found.components)

@@ -106,6 +106,13 @@ def _power(work: Work, instruction: Instruction) -> Part:
     return Part(value if exponent >= 0 else 1 / value, base.axes)
 
 
+def _pow(work: Work, _: Instruction) -> Part:
+    (base, exponent), axes = work.common(*work.parts(), rows_first=True)
+    if bool(work.xp.all(base > 0)):
+        return Part(work.xp.exp(exponent * work.xp.log(base)), axes)
+    return Part(work.run.functions["pow"](base, exponent), axes)
+
+
 def _select(work: Work, _: Instruction) -> Part:
     arrays, axes = work.common(*work.parts())
     value = arrays[-1]
@@ -188,6 +195,7 @@ RULES: Rules = {
     "parameter": _parameter,
     "constant": _constant,
     "power": _power,
+    "pow": _pow,
     "select": _select,
     "dot": _dot,
     "matvec": _matvec,

@@ -1,6 +1,5 @@
 """The engines by name: what each needs, and which one `auto` takes."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from .compiler import CompilerMissing, compiler
 from .native import Unsupported, evaluate_native
 from .program import Program
 from .reference import Inputs, interpret
+from .schedule import schedule
 
 DIGITS = 50
 """Decimal digits of the engine "mpmath"."""
@@ -63,9 +63,10 @@ class Request:
 
     @property
     def pairs(self) -> int:
-        """How many pairs of rows and atoms there are at least."""
-        rows = math.prod(len(points) for points in self.inputs.points.values())
-        return rows * max(len(atoms) for atoms, _ in self.inputs.measures.values())
+        """The most pairs of rows and atoms that a step of the program runs over."""
+        atoms = max(len(atoms) for atoms, _ in self.inputs.measures.values())
+        steps = [step for step in schedule(self.program).steps if step.pairs]
+        return max((self.inputs.count(step.axis) * atoms for step in steps if step.axis), default=0)
 
 
 def _mapped(inputs: Inputs, cast: Any) -> Inputs:

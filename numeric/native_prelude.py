@@ -75,7 +75,7 @@ LANEWISE(verf, erf)
 LANEWISE(verfc, erfc)
 LANEWISE(vfloor, floor)
 LANEWISE(vceil, ceil)
-LANEWISE2(vpow, pow)
+LANEWISE2(vpow_by_lane, pow)
 LANEWISE2(vatan2, atan2)
 
 /* exp(x) = 2^n exp(r) with n the nearest integer to x / log 2, so |r| <= 0.35. Adding 1.5 2^52
@@ -163,6 +163,14 @@ INLINE V vlog(V x) {
   value = vselect(x < 0, SPLAT(NAN), value);
   value = vselect(x == INFINITY, x, value);
   return vselect(x == x, value, x);
+}
+
+/* a^b by exp(b log a), which asks for positive a; other bases go to the library. */
+INLINE V vpow(V a, V b) {
+  VI outside = ~(a > 0);
+  I any = 0;
+  for (int l = 0; l < LANES; ++l) any |= outside[l];
+  return any ? vpow_by_lane(a, b) : vexp(b * vlog(a));
 }
 
 INLINE V vsigmoid(V u) { return 1 / (1 + vexp(-u)); }

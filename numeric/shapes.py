@@ -1,6 +1,7 @@
 """The number of components of every value of a program, and what does not fit."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from .program import BINARY, NARY, UNARY, Instruction, Program
 
@@ -26,12 +27,18 @@ def component_shapes(
     >>> component_shapes(builder.program(image), {"x": 3}, {"A": (2, 3)})
     ((2, 3), (3,), (2,))
     """
+    return _component_shapes(program, tuple(dims.items()), tuple(parameters.items()))
+
+
+@lru_cache(maxsize=1024)
+def _component_shapes(program: Program, dims: tuple, parameters: tuple) -> tuple[Shape, ...]:
+    size_of, shape_of = dict(dims), dict(parameters)
     shapes: list[Shape] = []
     for instruction in program.instructions:
         if instruction.op in ("point", "atoms"):
-            shapes.append((dims[str(instruction.attributes[0])],))
+            shapes.append((size_of[str(instruction.attributes[0])],))
         elif instruction.op == "parameter":
-            shapes.append(parameters[str(instruction.attributes[0])])
+            shapes.append(shape_of[str(instruction.attributes[0])])
         else:
             operands = [shapes[use.index] for use in instruction.operands]
             try:

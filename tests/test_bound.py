@@ -239,3 +239,16 @@ def test_bad_calls_are_refused_in_one_sentence(call, error, words):
         call()
     message = str(caught.value)
     assert words in message and "\n" not in message and len(message) < 400
+
+
+def test_numbers_alone_import_no_symbols():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, pushforward.numeric as n; n.wasserstein(n.DiscreteMeasure([[0.0]]),"
+        " n.DiscreteMeasure([[1.0]])); n.integrate(lambda p, w, x: -x, [[1.0]], None, 1.0);"
+        "print([m for m in ('sympy', 'hypothesis', 'torch', 'mpmath') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"

@@ -1,4 +1,4 @@
-"""Maps on either side of each line, none of them in the catalogue, with the verdicts they deserve."""
+"""Maps on either side of each line, none in the catalogue, with the verdicts they deserve."""
 
 from dataclasses import dataclass
 
@@ -73,7 +73,8 @@ def standardised(epsilon):
     def fn(points, weights, x):
         centre = mean(points, weights)
         variance = weights @ (points - centre) ** 2 / weights.sum()
-        return (x - centre) / np.sqrt(variance + epsilon)
+        deviation = np.sqrt(variance + epsilon)
+        return (x - centre) / np.where(deviation > 0, deviation, 1.0)
 
     return pf.InContextMap(fn, SQUARE)
 

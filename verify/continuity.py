@@ -34,10 +34,10 @@ def check_continuous(
     if subject.lists:
         outcome.violation = _rare_token(subject, noise, seed, work, outcome)
     while outcome.violation is None and work.left > 0 and turn < 4000:
-        if turn in (72, 144, 288, 576) and not isinstance(subject.domain, FiniteSet):
-            atoms = 1 if turn in (72, 288) else 2
+        if turn in (48, 96, 192, 384) and not isinstance(subject.domain, FiniteSet):
+            atoms = 1 if turn in (48, 192) else 2
             outcome.searched += 1
-            outcome.violation = _closing(subject, noise, [seed, turn], work.share(0.3), atoms)
+            outcome.violation = _closing(subject, noise, [seed, turn], work.share(0.5), atoms)
             if outcome.violation is not None:
                 break
         leaving = turn % 8 < 6

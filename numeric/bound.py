@@ -170,6 +170,24 @@ class Bound:
         request = self._request(points, weights, x, None, points_by_name)
         return interpret_precisely(self.program, request.on_numpy(), request.order, digits)
 
+    def of_numbers(self, points: Any, weights: Any, x: Any, *, digits: int) -> np.ndarray:
+        """The values at atoms and queries that are mpmath numbers themselves.
+
+        Args:
+            points, weights, x: object arrays of mpmath numbers, of the shapes of a call; weights
+                are positive. They may lie closer together than float64 can tell.
+            digits: >= 15, of every operation.
+
+        Returns:
+            An object array of mpmath numbers, of the shape that a call returns.
+        """
+        from .multiprecision import interpret_precisely
+
+        inputs = Inputs(
+            {self.point_names[0]: x}, {self.map.mu.name: (points, weights)}, self.parameters
+        )
+        return interpret_precisely(self.program, inputs, self.point_names, digits)
+
     def __repr__(self) -> str:
         shapes = [f"{name} {shape or 'scalar'}" for name, shape in self._shapes.items()]
         return f"{type(self).__name__}({self.kind}{' with ' if shapes else ''}{', '.join(shapes)})"

@@ -19,6 +19,7 @@ from .candidates import Candidate, Flow, Symbolic, on_domain, title
 from .continuity import check_continuous
 from .findings import CONDITIONS, Counterexample, Finding, Report
 from .noise import Noise, measure_noise
+from .precision import doubt
 from .recipes import Recipe
 from .reevaluate import reevaluate
 from .regular import check_regular
@@ -221,6 +222,10 @@ class _Run:
             "largest measure": self.sizes[-1],
             **outcome.evidence,
         }
+        if outcome.violation is not None and isinstance(self.candidate, Symbolic):
+            why = doubt(self.candidate, outcome.violation)
+            if why is not None:
+                return Finding(name, "undecided", f"{outcome.reason}; {why}{refusal}", evidence)
         if outcome.violation is not None:
             counterexample = self._counterexample(name, outcome.violation)
             return Finding(name, "refuted", outcome.reason, evidence, counterexample)

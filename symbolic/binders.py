@@ -12,6 +12,7 @@ from typing import Any
 
 from sympy import Add, Expr, Mul, S, Tuple, exp
 
+from .products import exponential, product
 from .substitution import Substitution
 from .terms import (
     BoundPoint,
@@ -189,13 +190,14 @@ def pulled(slot: Any, variable: VectorTerm) -> tuple[str, Any, Any] | None:
 
 def _factored(c: Any, free: Callable) -> tuple[Expr, Expr]:
     factors = Mul.make_args(c)
-    return Mul(*(f for f in factors if free(f))), Mul(*(f for f in factors if not free(f)))
+    constant = product(*(f for f in factors if free(f)))
+    return constant, product(*(f for f in factors if not free(f)))
 
 
 def _restored(how: str, constant: Any, value: Any, axis: int = 0) -> Any:
     """Put a pulled constant back outside; `axis` is the tensor axis of the slot in the value."""
     if how == "scale":
-        return constant * value
+        return constant * value if rank(value) else product(constant, value)
     if how == "left":
         return constant @ value if axis == 0 else value @ Transpose(constant)
     if how == "right":
@@ -264,8 +266,12 @@ def gibbs_weight(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple
                 energy = log_z.at(variable)
                 shift = Add(*Add.make_args(exponent), log_z, -energy)
                 if variable not in free_symbols(shift):
-                    rest = Mul(*(f for f in factors if f is not weight))
-                    return exp(shift), rest if core is None else body.func(rest, core), energy
+                    rest = product(*(f for f in factors if f is not weight))
+                    return (
+                        exponential(shift),
+                        rest if core is None else body.func(rest, core),
+                        energy,
+                    )
     return None
 
 

@@ -16,11 +16,12 @@ from collections.abc import Callable
 from typing import Any
 
 import sympy
-from sympy import Basic, Float, Integer, Rational, Symbol
+from sympy import Basic, Float, Integer, Mul, Rational, Symbol, exp
 from sympy.core.symbol import Str
 from sympy.functions.elementary.piecewise import ExprCondPair
 
 from . import binders, terms
+from .products import exponential, product
 from .terms import SLOT, Scalar, Term
 
 HEADER = "pushforward/term/1"
@@ -121,6 +122,8 @@ def _node(line: str, nodes: list) -> Any:
         return READERS[head](rest)
     cls = OURS.get(head) or THEIRS[head]
     args = [nodes[_reference(r, nodes)] for r in rest.split()]
+    if cls in (Mul, exp):
+        return product(*args) if cls is Mul else exponential(*args)
     return cls if isinstance(cls, Basic) else cls(*args)
 
 

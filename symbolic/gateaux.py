@@ -20,6 +20,7 @@ from typing import Any
 from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, Mul, S, Subs, Symbol, exp
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank, zero_like
+from .products import exponential, leaves, product, stand_in, swapped
 from .substitution import at_slot, substitute
 from .terms import (
     SLOT,
@@ -162,12 +163,15 @@ register = rule.register
 @rule.register
 def _(term: Expr, go: Gateaux) -> Expr:
     """f(l_1, ..., l_k) with leaves l_i of ours: the sum of the partial derivatives times dl_i."""
-    leaves = {leaf: _stand_in(leaf) for leaf in _leaves(term)}
-    plain = _swapped(term, leaves)
-    back = {dummy: leaf for leaf, dummy in leaves.items()}
-    changing = {leaf: dummy for leaf, dummy in leaves.items() if go.changes(leaf)}
+    table = {leaf: stand_in(leaf) for leaf in leaves(term)}
+    plain = swapped(term, table)
+    back = {dummy: leaf for leaf, dummy in table.items()}
+    changing = {leaf: dummy for leaf, dummy in table.items() if go.changes(leaf)}
     return Add(
-        *(_swapped(_partial(plain, d, term), back) * go(leaf) for leaf, d in changing.items())
+        *(
+            product(swapped(_partial(plain, d, term), back), go(leaf))
+            for leaf, d in changing.items()
+        )
     )
 
 
@@ -180,42 +184,18 @@ def _(term: Add, go: Gateaux) -> Expr:
 def _(term: Mul, go: Gateaux) -> Expr:
     factors = term.args
     changed = [i for i, f in enumerate(factors) if go.changes(f)]
-    return Add(*(Mul(*factors[:i], go(factors[i]), *factors[i + 1 :]) for i in changed))
+    parts = ((*factors[:i], go(factors[i]), *factors[i + 1 :]) for i in changed)
+    return Add(*(product(*p) for p in parts))
 
 
 @rule.register
 def _(term: exp, go: Gateaux) -> Expr:
-    return term * go(term.args[0])
+    return product(term, go(term.args[0]))
 
 
 @rule.register
 def _(term: Symbol, go: Gateaux) -> Any:
     return go.direction.increment  # type: ignore[union-attr]
-
-
-def _leaves(term: Basic) -> Iterator[Any]:
-    if isinstance(term, (Term, Symbol)):
-        yield term
-    else:
-        for a in term.args:
-            yield from _leaves(a)
-
-
-def _swapped(term: Any, table: dict) -> Any:
-    """Replace leaves, without descending into our own heads."""
-    if term in table:
-        return table[term]
-    if isinstance(term, Term) or not term.args:
-        return term
-    args = [_swapped(a, table) for a in term.args]
-    return term if all(a is b for a, b in zip(args, term.args, strict=True)) else term.func(*args)
-
-
-def _stand_in(leaf: Expr) -> Dummy:
-    """A real symbol that knows of the leaf's sign."""
-    if leaf.is_positive:
-        return Dummy(positive=True)
-    return Dummy(nonnegative=True) if leaf.is_nonnegative else Dummy(real=True)
 
 
 def _partial(plain: Expr, symbol: Dummy, term: Expr) -> Expr:
@@ -327,11 +307,11 @@ def _(term: Elementwise, go: Gateaux) -> Any:
 
 def _slope(expression: Expr) -> Expr:
     """The derivative in the slot; heads of ours inside are constants, with slots of their own."""
-    leaves = {leaf: Dummy(real=True) for leaf in _leaves(expression) if isinstance(leaf, Term)}
-    back = {dummy: leaf for leaf, dummy in leaves.items()}
+    table = {leaf: Dummy(real=True) for leaf in leaves(expression) if isinstance(leaf, Term)}
+    back = {dummy: leaf for leaf, dummy in table.items()}
     t = Dummy(real=True)
-    plain = at_slot(_swapped(expression, leaves), t)
-    return _swapped(_partial(plain, t, expression), {**back, t: SLOT})
+    plain = at_slot(swapped(expression, table), t)
+    return swapped(_partial(plain, t, expression), {**back, t: SLOT})
 
 
 # ---- measures
@@ -395,7 +375,7 @@ def _(term: LogPartition, go: Gateaux) -> Expr:
         inner = _of_image(term.at(point), point, way.image, way.moved)
         result += Cumulant((inner,), way.y, way.base, term.at(way.image))
     if way.arrival is not None:
-        result += exp(term.at(way.arrival) - term)
+        result += exponential(term.at(way.arrival) - term)
     return result
 
 
@@ -436,12 +416,12 @@ def _closed_zero(result: Any, slots: Any, y: VectorTerm, mu: MeasureTerm) -> Any
 def _influence(term: Cumulant, z: VectorTerm) -> Any:
     """The influence function of a cumulant: the derivative in the direction `delta_z`."""
     slots, energy = term.at(z)
-    rho = exp(energy - LogPartition(term.variable, term.measure, term.energy))
+    rho = exponential(energy - LogPartition(term.variable, term.measure, term.energy))
     blocks = [_product(slots, p, term) for p in partitions(tuple(range(len(slots))))]
     total = blocks[0]
     for b in blocks[1:]:
         total += b
-    return rho * total
+    return rho * total if rank(total) else product(rho, total)
 
 
 def _product(at_z: tuple, partition: tuple, term: Cumulant) -> Any:
@@ -452,7 +432,7 @@ def _product(at_z: tuple, partition: tuple, term: Cumulant) -> Any:
         if rank(factor):
             found.append((indices[0], factor))
         else:
-            scalars *= factor
+            scalars = product(scalars, factor)
     tensors = [factor for _, factor in sorted(found, key=lambda t: t[0])]
     if not tensors:
         return scalars

@@ -12,6 +12,7 @@ from sympy import Add, Basic, Expr, Mul
 
 from .binders import Cumulant, Integral, MatrixCumulant, MatrixIntegral, rank
 from .gateaux import NotDerivable
+from .products import product
 from .terms import (
     Basis,
     Block,
@@ -130,7 +131,7 @@ def _(term: Add, go: Slope) -> Any:
 @slope.register
 def _(term: Mul, go: Slope) -> Any:
     i = go.only(term.args, term)
-    return Mul(*term.args[:i], *term.args[i + 1 :]) * go(term.args[i])
+    return product(*term.args[:i], *term.args[i + 1 :]) * go(term.args[i])
 
 
 @slope.register

@@ -10,6 +10,7 @@ from typing import Any
 
 from sympy import Basic, Symbol, sympify
 
+from .products import remade
 from .terms import SLOT, Term, free_symbols, kind
 
 
@@ -54,7 +55,7 @@ class Substitution:
     def rebuilt(self, term: Basic) -> Basic:
         args = [self(a) for a in term.args]
         same = all(a is b for a, b in zip(args, term.args, strict=True))
-        return term if same else term.func(*args)
+        return term if same else remade(term, args)
 
 
 def at_slot(expression: Any, value: Any) -> Any:
@@ -63,4 +64,4 @@ def at_slot(expression: Any, value: Any) -> Any:
         return value if expression is SLOT else expression
     if not expression.args or isinstance(expression, Term):
         return expression
-    return expression.func(*(at_slot(a, value) for a in expression.args))
+    return remade(expression, [at_slot(a, value) for a in expression.args])

@@ -14,8 +14,10 @@ from functools import cached_property, cmp_to_key, lru_cache
 from typing import Any
 from weakref import WeakValueDictionary
 
-from sympy import Add, Basic, Expr, Integer, Mul, S, Symbol, oo, sqrt, sympify
+from sympy import Add, Basic, Expr, Integer, S, Symbol, oo, sqrt, sympify
 from sympy.core.symbol import Str
+
+from .products import product
 
 _TERMS: WeakValueDictionary = WeakValueDictionary()
 
@@ -31,6 +33,8 @@ def make(cls: type, *args: Any) -> Any:
 
 class Term(Basic):
     """What all heads share: cached free symbols and substitution that respects scopes."""
+
+    is_term = True
 
     args: tuple[Any, ...]  # type: ignore[assignment]
 
@@ -449,7 +453,7 @@ class Scaled(VectorTerm):
         if c is S.Zero or isinstance(v, Zero):
             return Zero(v)
         if isinstance(v, Scaled):
-            c, v = c * v.args[0], v.args[1]
+            c, v = product(c, v.args[0]), v.args[1]
         if c is S.One:
             return vector(v)
         if isinstance(v, VectorSum) and c.is_Number:
@@ -672,7 +676,7 @@ class MatrixScaled(MatrixTerm):
         if c is S.Zero:
             return ZeroMatrix(row_like(m), column_like(m))
         if isinstance(m, MatrixScaled):
-            c, m = c * m.args[0], m.args[1]
+            c, m = product(c, m.args[0]), m.args[1]
         if c is S.One:
             return matrix(m)
         if isinstance(m, MatrixSum) and c.is_Number:
@@ -687,7 +691,7 @@ class MatMul(MatrixTerm):
         coefficient, flat = S.One, []
         for factor in factors:
             c, core = _coefficient(matrix(factor), MatrixScaled)
-            coefficient = coefficient * c
+            coefficient = product(coefficient, c)
             flat.extend(core.args if isinstance(core, MatMul) else (core,))
         if any(isinstance(f, ZeroMatrix) for f in flat):
             return ZeroMatrix(row_like(flat[0]), column_like(flat[-1]))
@@ -794,12 +798,12 @@ class Dot(ScalarTerm):
             return S.Zero
         for p, q in ((u, v), (v, u)):
             if isinstance(p, Basis):
-                return a * b * Component(q, p.args[0])
+                return product(a, b, Component(q, p.args[0]))
         if isinstance(u, Ones) and isinstance(v, Ones):
             return a * b * Dimension(u)
         if u == v:
             u = v = _upright(u)
-        return Mul(a, b, make(cls, *in_order((u, v))))
+        return product(a, b, make(cls, *in_order((u, v))))
 
     def _eval_is_extended_nonnegative(self) -> bool | None:
         return True if self.args[0] == self.args[1] else None
@@ -817,7 +821,7 @@ class Component(ScalarTerm):
         if isinstance(v, Basis):
             return S.One if v.args[0] == i else S.Zero
         if isinstance(v, Scaled):
-            return v.args[0] * Component(v.args[1], i)
+            return product(v.args[0], Component(v.args[1], i))
         if isinstance(v, Block):
             return Component(v.args[0], v.args[1] + i)
         if isinstance(v, Elementwise):
@@ -852,7 +856,7 @@ class Trace(ScalarTerm):
         if isinstance(matrix(m), ZeroMatrix):
             return S.Zero
         if isinstance(m, MatrixScaled):
-            return m.args[0] * Trace(m.args[1])
+            return product(m.args[0], Trace(m.args[1]))
         if isinstance(m, MatrixSum):
             return Add(*(Trace(a) for a in m.args))
         if isinstance(m, Identity):

@@ -43,7 +43,8 @@ def test_numpy_programs(name):
     source = ROWS[name][0]
     env, x, z, w = queries(source)
     points, weights = env[MU]
-    for derived in derived_terms(source, second=name != "sinkhorn"):  # slow in the oracle
+    slow = name == "sinkhorn"  # in the oracle
+    for derived in derived_terms(source, second=not slow)[: 2 if slow else None]:
         space: dict = {}
         exec(compile(derived.code("numpy"), "<program>", "exec"), space)
         function = space[{"map": "G", "field": "V"}.get(derived.kind, derived.kind)]

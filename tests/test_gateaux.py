@@ -263,3 +263,27 @@ def test_derivatives_of_three_layers(seed):
     assert agrees(value(H.lions_derivative(Z).term, env) @ env[U], want, 1e-9)
     want = difference(lambda t: value(H.term, env | {X: env[X] + t * env[U]}))
     assert agrees(value(H.jacobian().term, env) @ env[U], want, 1e-9)
+
+
+def test_products_and_exponentials_are_those_of_sympy():
+    """The forms that do not search inside our heads are the forms that SymPy finds."""
+    from pushforward.symbolic.products import exponential, product
+
+    s, t, w = dot(X, Y), dot(X, Z), LogPartition(Y, MU, dot(X, Y))
+    arguments = [s, -s, 2 * s, s - w, C * s, sp.S.Zero, 2 * sp.log(1 + s**2), s + sp.log(1 + t**2)]
+    for a in arguments:
+        assert exponential(a) == sp.exp(a)
+        for b in arguments:
+            factors = 2, sp.exp(a), sp.exp(b) * t, 1 / (1 + s**2)
+            assert product(*factors) == sp.Mul(*factors)
+
+
+def test_derivatives_of_four_blocks_take_seconds():
+    """SymPy alone would walk trees of 10^7 nodes; measured 1.0 s."""
+    import time
+
+    from pushforward.symbolic import library
+
+    start = time.process_time()
+    library.transformer(4, shared=True).flat_derivative(Z)
+    assert time.process_time() - start < 20

@@ -111,7 +111,7 @@ def _ascend(
             break
         moved = _line_search(response, points, direction, rng, clock)
         again = None if moved is None else _gradient(response, moved, rng)
-        if again is None or again[0] < 1.02 * slope:
+        if moved is None or again is None or again[0] < 1.02 * slope:
             failures += 1
             direction = (_gradient(response, points, rng) or found)[1]
             continue
@@ -142,9 +142,9 @@ def _gaps(points: np.ndarray, diameter: float) -> np.ndarray:
         gaps = np.empty(len(points))
         gaps[order] = np.minimum(np.append(step, np.inf), np.append(np.inf, step))
         return gaps
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    return cKDTree(points).query(points, k=2)[0][:, 1]
+    return KDTree(points).query(points, k=2)[0][:, 1]
 
 
 def _steps(points: np.ndarray) -> tuple[np.ndarray, int]:

@@ -35,8 +35,8 @@ def gap(first: Atoms, second: Atoms, small: float = 0.0) -> float:
     if x.shape[1] == 1:
         return _on_a_line(x[:, 0], a, y[:, 0], b) + excess
     if len(a) == len(b) and small > 0:
-        first, second = np.lexsort(x.T), np.lexsort(y.T)
-        bound = moved((x[first], a[first]), (y[second], b[second]))
+        left, right = np.lexsort(x.T), np.lexsort(y.T)
+        bound = moved((x[left], a[left]), (y[right], b[right]))
         if bound <= small:
             return bound + excess
     if max(len(a), len(b)) > LARGEST_SOLVED:

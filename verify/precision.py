@@ -35,8 +35,8 @@ def doubt(candidate: Symbolic, violation: Violation) -> str | None:
         return _swept(candidate, violation, measures[0])
     if operation == "approach":
         return _again(candidate, violation, measures)
-    images = [_image(candidate, measure) for measure in measures[:2]]
-    if len(images) == 2 and gap(*images) > violation.numbers["threshold"]:
+    first, last = (_image(candidate, measures[k]) for k in (0, -1))
+    if gap(first, last) > violation.numbers["threshold"]:
         return None
     return "the defect is rounding: it is gone in higher precision"
 

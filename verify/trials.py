@@ -98,7 +98,7 @@ def _searched(
         deadline=None,
         max_examples=2000,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=tuple(HealthCheck.__members__.values()),
         verbosity=Verbosity.quiet,
         print_blob=False,
     )

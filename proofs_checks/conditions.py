@@ -190,7 +190,7 @@ class _Reader:
 
     def __call__(self, term: Any) -> Any:
         if isinstance(term, Scalar):
-            return dyadic(*self.scope.parameters[term].lower.man_exp())
+            return dyadic(*self.scope.parameters[term].range.lower.man_exp())
         if isinstance(term, Term) or term is SLOT:
             return self.symbols.setdefault(term, sympy.Dummy(real=True))
         return term.func(*map(self, term.args)) if term.args else term

@@ -67,10 +67,15 @@ class Proof:
     domain: str
 
     @property
-    def rules(self) -> tuple[Theorem, ...]:
-        """The rules that are used, each with its source."""
+    def theorems(self) -> tuple[Theorem, ...]:
+        """The theorem and the rules that are used."""
         names = {step.rule: None for step in _steps(self.root, set())}
         return tuple(LEDGER[name] for name in ("in-context map", *names))
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The names of what is used, each with its source."""
+        return tuple(f"{theorem.name} [{theorem.source}]" for theorem in self.theorems)
 
     @property
     def conclusion(self) -> str:

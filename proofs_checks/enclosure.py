@@ -110,7 +110,7 @@ def _(term: Any, scope: Scope) -> Interval:
 def _(term: Any, scope: Scope) -> Any:
     if term not in scope.parameters:
         raise Stopped(term.name, f"the parameter {term.name} has no value")
-    return scope.parameters[term]
+    return scope.parameters[term].range
 
 
 @rule.register(Point)
@@ -194,11 +194,11 @@ def _(term: Any, scope: Scope) -> Interval:
     if head is None:
         raise Stopped(name, f"no rule is known for the function {name}")
     argument = enclose(term.args[0], scope)
-    if head.where is None or head.where(argument):
+    if head.continuous_on(argument):
         return head.image(argument)
     if head.anywhere is not None:
         return head.anywhere(argument)
-    raise Stopped(name, f"{short(term)} needs {head.needs}, which lies in {argument}")
+    raise Stopped(name, f"{short(term)} has an argument in {argument}")
 
 
 @rule.register(sympy.Piecewise)

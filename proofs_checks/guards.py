@@ -9,22 +9,31 @@ from ..symbolic.terms import Slot, height, in_order
 from .averages import one_average
 from .derivation import Step
 from .enclosure import place
+from .heads import Sign, Where
 from .interval import Interval, Unbounded, hull
-from .scope import Scope, Stopped, Vacuous, enclose
+from .scope import Scope, Stopped, Vacuous, enclose, short
+from .signs import sign
 
 # (halvings of the variable of an integral, parts of the domain that are tried), in turns
 _EFFORTS = ((0, 200), (3, 40))
 _DEPTH = 40  # at most so often is one part of the domain halved
 
 
-def stays(
-    term: Any, scope: Scope, holds: Callable[[Interval], bool], head: str, needs: str
-) -> Step:
-    """A step that encloses a scalar term within a set where a function is continuous.
+def stays(term: Any, scope: Scope, where: Where, head: str, whole_term: Any) -> Step:
+    """A step that holds a continuous scalar term within a set where a function is continuous.
+
+    Args:
+        term: the argument of the function.
+        where: the set.
+        head, whole_term: the function and its value, to be named in a refusal.
 
     Raises:
-        Stopped: no enclosure on parts of the domain achieves it.
+        Stopped: neither the form of the term nor enclosures on parts of the domain show it.
     """
+    if where.enough and sign(term, scope) >= where.enough:
+        claim = "is positive" if sign(term, scope) == Sign.POSITIVE else "is not negative"
+        return Step("sign", term, claim)
+    holds = where.holds
     try:
         whole: Interval | None = enclose(term, scope)
     except (Stopped, Unbounded):
@@ -36,8 +45,8 @@ def stays(
             found = _averaged(term, scope, holds, parts)
         if found is not None:
             return Step("enclosure", term, f"lies in {found}")
-    where = "no finite enclosure was found" if whole is None else f"it lies in {whole}"
-    raise Stopped(head, f"{needs}; {where}")
+    lies = "no finite enclosure was found" if whole is None else f"it lies in {whole}"
+    raise Stopped(head, f"{short(whole_term)} needs {where.needs}; {lies}")
 
 
 def _averaged(

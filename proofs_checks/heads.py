@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
 import sympy
 from flint import arb
@@ -12,21 +13,45 @@ from .region import ONE, ZERO
 Image = Callable[[Interval], Interval]
 
 
+class Sign(IntEnum):
+    """What is known of the sign of a number; greater is more."""
+
+    UNKNOWN = 0
+    NONNEGATIVE = 1
+    POSITIVE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a function of one real variable is continuous.
+
+    Args:
+        holds: whether it is continuous on an interval.
+        needs: what that asks for, in words.
+        enough: a sign that is enough for it; UNKNOWN where no sign is.
+    """
+
+    holds: Callable[[Interval], bool]
+    needs: str
+    enough: Sign = Sign.UNKNOWN
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """A function of one real variable.
 
     Args:
         image: an enclosure of its image of an interval on which it is continuous.
-        where: whether it is continuous on an interval; None is everywhere.
-        needs: what `where` asks for, in words.
+        where: where it is continuous; None is everywhere.
         anywhere: an enclosure of the image of any interval, for a function with jumps.
     """
 
     image: Image
-    where: Callable[[Interval], bool] | None = None
-    needs: str = ""
+    where: Where | None = None
     anywhere: Image | None = None
+
+    def continuous_on(self, interval: Interval) -> bool:
+        return self.where is None or self.where.holds(interval)
 
 
 def _rising(function: Callable[[arb], arb]) -> Image:
@@ -43,15 +68,15 @@ def _within(function: Callable[[arb], arb], limits: Interval) -> Image:
 
 _BALANCED = Interval(arb(-1), arb(1))
 _COS, _SIN = _within(arb.cos, _BALANCED), _within(arb.sin, _BALANCED)
-_NO_ZERO = (lambda t: not t.contains_zero, "an argument away from 0")
-_POSITIVE = (lambda t: bool(t.lower > 0), "a positive argument")
-_CLOSED = (lambda t: bool(t.lower >= -1 and t.upper <= 1), "an argument in [-1, 1]")
-_OPEN = (lambda t: bool(t.lower > -1 and t.upper < 1), "an argument inside of (-1, 1)")
-_FROM_ONE = (lambda t: bool(t.lower >= 1), "an argument of at least 1")
-_NO_POLE = (lambda t: not _COS(t).contains_zero, "an argument away from the poles")
-_NO_PERIOD = (lambda t: not _SIN(t).contains_zero, "an argument away from the poles")
-_ONE_FLOOR = (lambda t: bool(t.lower.floor() == t.upper.floor()), "an argument on one step")
-_ONE_CEILING = (lambda t: bool(t.lower.ceil() == t.upper.ceil()), "an argument on one step")
+_NO_ZERO = Where(lambda t: not t.contains_zero, "an argument away from 0", Sign.POSITIVE)
+POSITIVE = Where(lambda t: bool(t.lower > 0), "a positive argument", Sign.POSITIVE)
+_CLOSED = Where(lambda t: bool(t.lower >= -1 and t.upper <= 1), "an argument in [-1, 1]")
+_OPEN = Where(lambda t: bool(t.lower > -1 and t.upper < 1), "an argument inside of (-1, 1)")
+_FROM_ONE = Where(lambda t: bool(t.lower >= 1), "an argument of at least 1")
+_NO_POLE = Where(lambda t: not _COS(t).contains_zero, "an argument away from the poles")
+_NO_PERIOD = Where(lambda t: not _SIN(t).contains_zero, "an argument away from the poles")
+_ONE_FLOOR = Where(lambda t: bool(t.lower.floor() == t.upper.floor()), "an argument on one step")
+_ONE_CEILING = Where(lambda t: bool(t.lower.ceil() == t.upper.ceil()), "an argument on one step")
 
 
 def _signs(t: Interval) -> Interval:
@@ -72,26 +97,26 @@ HEADS: dict[type, Head] = {
     sympy.erf: Head(_rising(arb.erf)),
     sympy.erfc: Head(_falling(arb.erfc)),
     sympy.Abs: Head(abs),
-    sympy.log: Head(_rising(arb.log), *_POSITIVE),
-    sympy.gamma: Head(lambda t: t.image(arb.gamma), *_POSITIVE),
-    sympy.loggamma: Head(lambda t: t.image(arb.lgamma), *_POSITIVE),
-    sympy.asin: Head(_rising(arb.asin), *_CLOSED),
-    sympy.acos: Head(_falling(arb.acos), *_CLOSED),
-    sympy.acosh: Head(_rising(arb.acosh), *_FROM_ONE),
-    sympy.atanh: Head(_rising(arb.atanh), *_OPEN),
-    sympy.erfinv: Head(_rising(arb.erfinv), *_OPEN),
-    sympy.tan: Head(lambda t: _SIN(t) / _COS(t), *_NO_POLE),
-    sympy.sec: Head(lambda t: _COS(t).reciprocal(), *_NO_POLE),
-    sympy.cot: Head(lambda t: _COS(t) / _SIN(t), *_NO_PERIOD),
-    sympy.csc: Head(lambda t: _SIN(t).reciprocal(), *_NO_PERIOD),
-    sympy.coth: Head(lambda t: t.increasing(arb.tanh).reciprocal(), *_NO_ZERO),
-    sympy.csch: Head(lambda t: t.increasing(arb.sinh).reciprocal(), *_NO_ZERO),
-    sympy.sign: Head(_signs, *_NO_ZERO, _signs),
+    sympy.log: Head(_rising(arb.log), POSITIVE),
+    sympy.gamma: Head(lambda t: t.image(arb.gamma), POSITIVE),
+    sympy.loggamma: Head(lambda t: t.image(arb.lgamma), POSITIVE),
+    sympy.asin: Head(_rising(arb.asin), _CLOSED),
+    sympy.acos: Head(_falling(arb.acos), _CLOSED),
+    sympy.acosh: Head(_rising(arb.acosh), _FROM_ONE),
+    sympy.atanh: Head(_rising(arb.atanh), _OPEN),
+    sympy.erfinv: Head(_rising(arb.erfinv), _OPEN),
+    sympy.tan: Head(lambda t: _SIN(t) / _COS(t), _NO_POLE),
+    sympy.sec: Head(lambda t: _COS(t).reciprocal(), _NO_POLE),
+    sympy.cot: Head(lambda t: _COS(t) / _SIN(t), _NO_PERIOD),
+    sympy.csc: Head(lambda t: _SIN(t).reciprocal(), _NO_PERIOD),
+    sympy.coth: Head(lambda t: t.increasing(arb.tanh).reciprocal(), _NO_ZERO),
+    sympy.csch: Head(lambda t: t.increasing(arb.sinh).reciprocal(), _NO_ZERO),
+    sympy.sign: Head(_signs, _NO_ZERO, _signs),
     sympy.Heaviside: Head(
-        lambda t: ONE if t.lower > 0 else ZERO, *_NO_ZERO, lambda t: Interval(arb(0), arb(1))
+        lambda t: ONE if t.lower > 0 else ZERO, _NO_ZERO, lambda t: Interval(arb(0), arb(1))
     ),
-    sympy.floor: Head(_rising(arb.floor), *_ONE_FLOOR, _rising(arb.floor)),
-    sympy.ceiling: Head(_rising(arb.ceil), *_ONE_CEILING, _rising(arb.ceil)),
+    sympy.floor: Head(_rising(arb.floor), _ONE_FLOOR, _rising(arb.floor)),
+    sympy.ceiling: Head(_rising(arb.ceil), _ONE_CEILING, _rising(arb.ceil)),
 }
 
 
@@ -104,6 +129,17 @@ def power_is_continuous(base: Interval, exponent: Interval) -> bool:
     if exponent.lower.is_integer():
         return bool(exponent.lower >= 0) or not base.contains_zero
     return bool(exponent.lower > 0 and base.lower >= 0)
+
+
+def where_power(exponent: Interval) -> Where:
+    """Where `b**e` is continuous in the base, for exponents in an interval."""
+    if exponent.is_point and exponent.lower > 0:
+        needs, enough = "a base that is not negative", Sign.NONNEGATIVE
+    elif exponent.is_point and exponent.lower.is_integer():
+        needs, enough = "a base away from 0", Sign.POSITIVE
+    else:
+        needs, enough = "a positive base", Sign.POSITIVE
+    return Where(lambda base: power_is_continuous(base, exponent), needs, enough)
 
 
 def power(base: Interval, exponent: Interval) -> Interval:

@@ -70,8 +70,16 @@ _ENTRIES = (
         "measure lies in the closed convex hull of the values of its integrand. On finitely many "
         "closed parts that cover the domain it suffices to enclose part by part. Mixed products "
         "are also read as squares, 2 <u, v> = |u + v|^2 - |u|^2 - |v|^2, and E|h|^2 - |E h|^2 as a "
-        "variance, which lies between 0 and a quarter of the squared width.",
+        "variance, which lies between 0 and a quarter of the squared width; |v| >= |<v, u>| / |u| "
+        "for the directions u that v is made of.",
         _INTERVALS,
+    ),
+    Theorem(
+        "sign",
+        "Squares, squared norms and variances are not negative, exponentials are positive; sums "
+        "and products keep signs, and the average of a positive continuous function on a compact "
+        "set is positive.",
+        _ANALYSIS,
     ),
     Theorem(
         "one branch",

@@ -56,8 +56,8 @@ from .conditions import agree, branches, relations
 from .derivation import Proof, Refusal, Step
 from .enclosure import inside
 from .guards import stays
-from .heads import HEADS, power_is_continuous
-from .interval import Interval, Unbounded, hull, rigorous
+from .heads import HEADS, POSITIVE, where_power
+from .interval import Unbounded, hull, rigorous
 from .scope import Place, Scope, Stopped, Vacuous, enclose, read, short
 from .shapes import Shapes
 
@@ -90,7 +90,7 @@ def prove(
     >>> x, y, mu, A = Point("x"), Point("y"), Measure("mu"), Matrix("A")
     >>> attention = SymbolicMap(x + gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu)
     >>> proof = prove(attention, {"A": np.eye(2)}, Ball(2))
-    >>> [rule.name for rule in proof.rules]
+    >>> [theorem.name for theorem in proof.theorems]
     ['in-context map', 'polynomial', 'variable', 'Gibbs law']
     >>> mean = dot(x, integral(y, y, mu))
     >>> print(prove(SymbolicMap(sympy.sign(mean) * x, x, mu), {}, Ball(2)))
@@ -205,7 +205,7 @@ def _(term: Any, scope: Scope) -> Step:
     inner = continuous(argument, scope)
     if head.where is None:
         return _step("composition", term, inner)
-    guard = stays(argument, scope, head.where, name, f"{short(term)} needs {head.needs}")
+    guard = stays(argument, scope, head.where, name, term)
     return _step("composition on a range", term, inner, guard)
 
 
@@ -219,8 +219,7 @@ def _(term: Any, scope: Scope) -> Step:
 def _(term: Any, scope: Scope) -> Step:
     inner = [continuous(a, scope) for a in term.args]
     _, second = term.args
-    needs = f"{short(term)} needs a positive second argument"
-    guard = stays(second, scope, lambda t: bool(t.lower > 0), "atan2", needs)
+    guard = stays(second, scope, POSITIVE, "atan2", term)
     return _step("composition on a range", term, *inner, guard)
 
 
@@ -233,18 +232,8 @@ def _(term: Any, scope: Scope) -> Step:
         if isinstance(exponent, sympy.Number):
             return _step("norm", term, continuous(base.args[0], scope))
     inner = [continuous(a, scope) for a in term.args if not isinstance(a, sympy.Number)]
-    power = enclose(exponent, scope)
-    needs = f"{short(term)} needs {_needed(power)}"
-    guard = stays(base, scope, lambda b: power_is_continuous(b, power), "Pow", needs)
+    guard = stays(base, scope, where_power(enclose(exponent, scope)), "Pow", term)
     return _step("composition on a range", term, *inner, guard)
-
-
-def _needed(exponent: Interval) -> str:
-    if exponent.is_point and exponent.lower > 0:
-        return "a base that is not negative"
-    if exponent.is_point and exponent.lower.is_integer():
-        return "a base away from 0"
-    return "a positive base"
 
 
 # ---- conditions

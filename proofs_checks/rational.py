@@ -4,11 +4,13 @@ SymPy adds and multiplies floating numbers with rounding. A proof reads each as 
 that it is, before it rearranges anything.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import sympy
 
 from ..symbolic import substitute
+from ..symbolic.terms import Term
 
 _LONG = 10**6  # a dyadic denominator above this was a floating number
 
@@ -27,6 +29,22 @@ def readable(term: Any) -> Any:
     """The term with floating numbers for the long fractions that `exact` makes."""
     long = [n for n in _numbers(term) if isinstance(n, sympy.Rational) and n.q > _LONG]
     return substitute(term, {n: sympy.Float(n) for n in long}) if long else term
+
+
+def expanded(term: Any, known: Mapping[Any, Any] | None = None) -> Any:
+    """A scalar term as a sum of products, with our heads left as they are, or as known.
+
+    SymPy's `expand` would go into them, once for each time that a shared part occurs.
+    """
+    symbols: dict[Any, Any] = dict(known or {})
+    plain = sympy.expand(_plain(term, symbols))
+    return plain.xreplace({s: head for head, s in symbols.items() if isinstance(s, sympy.Dummy)})
+
+
+def _plain(term: Any, symbols: dict) -> Any:
+    if isinstance(term, Term):
+        return symbols.setdefault(term, sympy.Dummy(real=True))
+    return term.func(*(_plain(a, symbols) for a in term.args)) if term.args else term
 
 
 def dyadic(mantissa: Any, exponent: Any) -> Any:

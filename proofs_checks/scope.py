@@ -38,7 +38,7 @@ class Vacuous(Exception):
 
 
 class Place:
-    """Where a point ranges, found when it is asked for. Equal only to itself."""
+    """Where a point or a parameter ranges, found when it is asked for. Equal only to itself."""
 
     def __init__(self, find: Callable[[], Any]):
         self._find = find
@@ -53,14 +53,14 @@ class Scope:
     """Values of parameters and ranges of points, of measures and of the slot of a function.
 
     Args:
-        parameters: an `Interval`, a `VectorRange` or a `MatrixRange` for each parameter.
+        parameters: a `Place` with the value of each parameter.
         places: a `Place` for each point, each measure, and the slot.
         assumed: scalar terms with bounds (lower, upper) that hold here; None is no bound.
         cuts: how often the range of the variable of an integral is halved for its enclosure.
         memory: what has been found for a term and the part of the scope that it sees.
     """
 
-    parameters: Mapping[Any, Any]
+    parameters: Mapping[Any, Place]
     places: Mapping[Any, Place]
     assumed: Mapping[Any, tuple] = field(default_factory=dict)
     cuts: int = 0
@@ -176,11 +176,11 @@ def read(formula: Any, values: Mapping[str, Any], domain: AbstractDomain) -> tup
     for atom in formula.parameters:
         if atom.name not in values:
             raise ValueError(f"expected a value for the parameter {atom.name}, got none")
-    ranges = {atom: _exactly(values[atom.name], atom) for atom in formula.parameters}
-    return substitute(exact(formula.term), {formula.mu: mu}), Scope(ranges, places)
+    numbers = {atom: _exactly(values[atom.name], atom) for atom in formula.parameters}
+    return substitute(exact(formula.term), {formula.mu: mu}), Scope(numbers, places)
 
 
-def _exactly(value: Any, atom: Any) -> Any:
+def _exactly(value: Any, atom: Any) -> Place:
     array, rank = to_numpy(value), {"scalar": 0, "vector": 1, "matrix": 2}[kind(atom)]
     if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
         raise ValueError(f"expected finite real numbers for the parameter {atom.name}")
@@ -188,6 +188,10 @@ def _exactly(value: Any, atom: Any) -> Any:
         raise ValueError(
             f"expected a {kind(atom)} for the parameter {atom.name}, got shape {array.shape}"
         )
+    return Place(lambda: _numbers(array))
+
+
+def _numbers(array: np.ndarray) -> Any:
     if array.ndim == 0:
         return Interval.number(array.item())
     if array.ndim == 1:

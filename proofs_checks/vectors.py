@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import sympy
 from flint import arb, arb_mat
 
 from ..symbolic import (
@@ -29,8 +30,9 @@ from ..symbolic import (
     Zero,
     ZeroMatrix,
 )
-from ..symbolic.terms import SLOT, Columns
+from ..symbolic.terms import SLOT, Columns, Term
 from .interval import Interval, enclosing, hull, symmetric, total
+from .rational import expanded
 from .region import ONE, ZERO, MatrixRange, VectorRange, vector_range
 from .scope import Place, Scope, enclose, rule
 
@@ -72,7 +74,11 @@ def _(term: Any, scope: Scope) -> VectorRange:
 @rule.register(Scaled)
 def _(term: Any, scope: Scope) -> VectorRange:
     c, v = (enclose(a, scope) for a in term.args)
-    return vector_range((c * i for i in v.components), abs(c) * v.norm)
+    norms = [abs(c) * v.norm]
+    unit = 1 / sympy.sqrt(Dot(term.args[1], term.args[1]))
+    if unit in sympy.Mul.make_args(term.args[0]):  # v / |v| has norm one
+        norms.append(abs(enclose(term.args[0] / unit, scope)))
+    return vector_range((c * i for i in v.components), *norms)
 
 
 @rule.register(MatVec)
@@ -135,10 +141,46 @@ def with_slot(scope: Scope, interval: Interval) -> Scope:
 def _(term: Any, scope: Scope) -> Interval:
     u, v = (enclose(a, scope) for a in term.args)
     if term.args[0] == term.args[1]:
-        return u.norm.power(2)
+        norm = u.norm
+        if isinstance(term.args[0], VectorSum) and not norm.lower > 0:
+            norm = Interval(min(_along(term.args[0], scope), norm.upper), norm.upper)
+        return norm.power(2)
     products = total(a * b for a, b in zip(u.components, v.components, strict=True))
     schwarz = symmetric(u.norm.upper * v.norm.upper)
     return products.meet(schwarz) or products
+
+
+def _along(v: VectorSum, scope: Scope) -> arb:
+    """A bound of |v| from below: `|v| >= |<v, u>| / |u|` for the vectors u that it is made of."""
+    found = [arb(0)]
+    for product, square in scope.remembered(_products, v):
+        length = enclose(square, scope)
+        if length.lower > 0:
+            if length.is_point and length.lower == 1:
+                product = expanded(product, {square: sympy.S.One})
+            found.append(abs(enclose(product, scope)).lower)
+    return max(found)
+
+
+def _products(v: VectorSum, scope: Scope) -> list[tuple]:
+    """(<v, u> / |u|, |u|^2) for the directions u of the first summands."""
+    found = []
+    for part in v.args[:4]:
+        u = part.args[1] if isinstance(part, Scaled) else part
+        square = Dot(u, u)
+        product = sympy.Add(*(Dot(p, u) for p in v.args)) / sympy.sqrt(square)
+        found.append((expanded(distributed(product, square)), square))
+    return found
+
+
+def distributed(term: Any, kept: Any) -> Any:
+    """A scalar term with inner products of sums as sums of inner products, but for one."""
+    if isinstance(term, Dot) and term != kept:
+        u, v = (a.args if isinstance(a, VectorSum) else (a,) for a in term.args)
+        return sympy.Add(*(Dot(p, q) for p in u for q in v))
+    if isinstance(term, Term) or not term.args:
+        return term
+    return term.func(*(distributed(a, kept) for a in term.args))
 
 
 @rule.register(Component)

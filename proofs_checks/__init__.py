@@ -4,6 +4,7 @@ if "." not in __name__:
         "(pip install .)"
     )
 
+from .constants import Constants as Constants, constants as constants
 from .derivation import Proof as Proof, Refusal as Refusal, Step as Step
 from .enclosure import enclosure as enclosure
 from .ledger import LEDGER as LEDGER, Theorem as Theorem

@@ -32,23 +32,24 @@ from .averages import variance
 from .conditions import branches
 from .heads import HEADS, power, power_is_continuous
 from .interval import Interval, Unbounded, enclosing, hull, rigorous, symmetric, total
-from .region import ONE, ZERO, MatrixRange, VectorRange, hull_of_range, union, vector_range
+from .region import ONE, ZERO, MatrixRange, VectorRange, hull_of_range, norm_of, union, vector_range
 from .scope import Place, Scope, Stopped, Vacuous, enclose, read, rule, short
 from .squares import completed
 from .vectors import matrix_hull
 
 
 @rigorous
-def enclosure(formula: Any, values: Mapping[str, Any], domain: AbstractDomain) -> VectorRange:
-    """A set that holds `G(mu, x)` for every probability measure mu and every point x of a domain.
+def enclosure(formula: Any, values: Mapping[str, Any], domain: AbstractDomain) -> Any:
+    """A set that holds all values of a formula, for every probability measure on a domain.
 
     Args:
-        formula: a symbolic map or field, with a vector term.
+        formula: a symbolic map or field, or a term derived from one.
         values: an array or a number for the name of each parameter. They enter exactly.
-        domain: where x and mu live, compact.
+        domain: where the measure and all points live, compact.
 
     Returns:
-        Intervals for the components and for the norm. The set *encloses*; it need not be tight.
+        An `Interval` for a scalar, a `VectorRange` or a `MatrixRange`, with bounds of the norm. The
+        set *encloses*; it need not be tight.
 
     Raises:
         ValueError: no finite enclosure is found; the message names the head.
@@ -280,15 +281,27 @@ def _(term: Any, scope: Scope) -> Any:
 
 
 def _tensor_cumulant(bound: arb, tensors: list) -> Any:
-    """The tensors with entries up to `bound` times the oscillations of the tensor slots."""
+    """The tensors with entries up to `bound` times the oscillations of the tensor slots.
+
+    Paired with unit vectors, a tensor slot oscillates by at most its diameter.
+    """
     first, *second = tensors
+    norm = (bound * math.prod(map(_diameter, tensors), start=arb(1))).upper()
     if isinstance(first, MatrixRange):
         radius = arb_mat(*first.shape) if first.radius is None else first.radius
-        return MatrixRange(arb_mat(*first.shape), radius * (2 * bound))
+        return MatrixRange(arb_mat(*first.shape), radius * (2 * bound), norm)
     if not second:
-        return vector_range(symmetric(bound * i.width) for i in first.components)
+        components = [symmetric(bound * i.width) for i in first.components]
+        return vector_range(components, Interval(arb(0), norm))
     rows = [[bound * i.width * j.width for j in second[0].components] for i in first.components]
-    return MatrixRange(arb_mat(len(rows), len(rows[0])), arb_mat(rows))
+    return MatrixRange(arb_mat(len(rows), len(rows[0])), arb_mat(rows), norm)
+
+
+def _diameter(tensor: Any) -> arb:
+    if isinstance(tensor, MatrixRange):
+        return 2 * tensor.norm
+    box = norm_of(Interval(i.width, i.width) for i in tensor.components)
+    return min(2 * tensor.norm.upper, box.upper)
 
 
 def cumulant_factor(order: int) -> arb:

@@ -80,7 +80,7 @@ def _covered(
             continue
         except (Stopped, Unbounded):
             pass
-        parts = _split(term, here)
+        parts = halves(term, here)
         if not parts or depth >= _DEPTH or tried > most:
             return None
         waiting.extend((depth + 1, part) for part in parts)
@@ -89,7 +89,7 @@ def _covered(
     return hull(found)
 
 
-def _split(term: Any, scope: Scope) -> list[Scope]:
+def halves(term: Any, scope: Scope) -> list[Scope]:
     """The scope on halves of the range that is widest among those that the term sees."""
     variables = (Point, BoundPoint, FreshPoint, Slot)
     seen = [s for s in scope.symbols(term) if isinstance(s, variables)]
@@ -97,8 +97,8 @@ def _split(term: Any, scope: Scope) -> list[Scope]:
         return []
     widest = max(in_order(seen), key=lambda s: _width(scope.places[s].range))
     whole = scope.places[widest].range
-    halves = whole.halves() if isinstance(whole, Interval) else whole.split()
-    return [scope.narrowed(widest, part) for part in halves]
+    parts = whole.halves() if isinstance(whole, Interval) else whole.split()
+    return [scope.narrowed(widest, part) for part in parts]
 
 
 def _width(found: Any) -> Any:

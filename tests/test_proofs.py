@@ -11,7 +11,7 @@ from term_recipes import MU as TERM_MU, NU, POINTS, A as TERM_A, B, C, V as TERM
 
 from pushforward import symbolic as s
 from pushforward.numeric import Ball, Box, FiniteSet, Product, Simplex, Sphere
-from pushforward.proofs_checks import LEDGER, Proof, Refusal, enclosure, prove
+from pushforward.proofs_checks import LEDGER, Proof, Refusal, constants, enclosure, prove
 from pushforward.proofs_checks.enclosure import enclose
 from pushforward.proofs_checks.heads import HEADS
 from pushforward.proofs_checks.interval import Interval, rigorous
@@ -261,6 +261,64 @@ def test_is_proved(name):
     assert all(
         theorem.source in rule for theorem, rule in zip(proof.theorems, proof.rules, strict=True)
     )
+
+
+def test_constants_of_softmax_attention():
+    """The closed forms of attention on a ball of radius R, with a = |A| R^2 (section 8)."""
+    radius = 0.75
+    found = constants(SymbolicMap(HEAD, x, mu), MATRICES, Ball(2, radius), parts=10)
+    size_a, size_v = np.linalg.norm(SCORE, 2), np.linalg.norm(VALUE, 2)
+    steep = size_a * radius**2
+    assert found.sup_norm == pytest.approx(size_v * radius, rel=1e-2)
+    assert found.lipschitz_x == pytest.approx(size_v * steep, rel=1e-2)
+    assert found.lipschitz_mu <= size_v * np.exp(2 * steep) * (1 + 2 * steep) * 1.03
+    assert found.lipschitz == pytest.approx(found.lipschitz_x + found.lipschitz_mu)
+    assert found.lipschitz >= found.lipschitz_x + found.lipschitz_mu
+
+
+CONVEX = [n for n, row in PROVED.items() if not isinstance(row[2], (Sphere, FiniteSet))]
+
+
+@pytest.mark.parametrize("name", [n for n in CONVEX if "speed" not in n])
+def test_constants_hold_for_differences(name):
+    """Move atoms, move mass, move the query: no quotient exceeds the constants."""
+    term, parameters, domain, by_hand = PROVED[name]
+    found = constants(SymbolicMap(term, x, mu), parameters, domain, parts=10)
+    if isinstance(found, Refusal):
+        assert name in {"entropy on the simplex", "clipped", "norm after layer"}, found
+        return
+    rng = np.random.default_rng(1)
+    slack = 1 + 1e-7
+    for points, weights, queries in random_measures(domain, 100):
+        images = by_hand(points, weights, queries)
+        assert np.linalg.norm(images, axis=1).max() <= found.sup_norm * slack
+        others = domain.project(queries + rng.normal(size=queries.shape) * 10 ** rng.uniform(-3, 0))
+        far = np.linalg.norm(others - queries, axis=1)
+        gaps = np.linalg.norm(by_hand(points, weights, others) - images, axis=1)
+        assert (gaps <= found.lipschitz_x * far * slack + 1e-12).all()
+        moved = domain.project(points + rng.normal(size=points.shape) * 10 ** rng.uniform(-3, 0))
+        cost = weights @ np.linalg.norm(moved - points, axis=1)
+        gaps = np.linalg.norm(by_hand(moved, weights, queries) - images, axis=1)
+        assert (gaps <= found.lipschitz_mu * cost * slack + 1e-12).all()
+        i, j = rng.integers(len(points), size=2)
+        share = np.eye(len(points))[j] - np.eye(len(points))[i]
+        cost = weights[i] * np.linalg.norm(points[i] - points[j])
+        gaps = np.linalg.norm(
+            by_hand(points, weights + weights[i] * share, queries) - images, axis=1
+        )
+        assert (gaps <= found.lipschitz_mu * cost * slack + 1e-12).all()
+
+
+def test_more_parts_are_sharper():
+    term = x / sp.sqrt(norm2(x) + sp.Rational(1, 100))
+    coarse, fine = (constants(SymbolicMap(term, x, mu), {}, DISC, parts=n) for n in (0, 300))
+    assert 10 <= fine.lipschitz_x <= coarse.lipschitz_x / 2  # the constant is 10
+
+
+def test_constants_are_refused_where_continuity_is():
+    assert constants(SymbolicMap(jump * x, x, mu), {}, DISC).head == "Piecewise"
+    steep = constants(SymbolicMap(x * sp.sqrt(norm2(mean)), x, mu), {}, DISC)
+    assert isinstance(steep, Refusal) and "derivative" in steep.reason
 
 
 @NAMES

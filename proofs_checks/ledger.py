@@ -39,7 +39,7 @@ _ENTRIES = (
     ),
     Theorem(
         "variable",
-        "A point is a continuous function of itself, a number of nothing.",
+        "A point is a continuous function of itself; a number is constant.",
         _ANALYSIS,
     ),
     Theorem(
@@ -112,6 +112,13 @@ _ENTRIES = (
         "Z >= e^{min s} > 0; so log Z and expectations under p of continuous functions are "
         "continuous, and cumulants are polynomials of expectations.",
         "Castin, Ablin & Peyre (2024), arXiv 2312.14820; proved in the statement",
+    ),
+    Theorem(
+        "derivative bounds",
+        "On a convex domain a continuous map that is piecewise smooth is Lipschitz with the "
+        "supremum of |D_x G| in the point, and with that of |D_mu G(mu, x)(z)| in W1: integrate "
+        "the derivative along (1-t) X + t Y for an optimal coupling (X, Y).",
+        "Carmona & Delarue (2018), vol. I, ch. 5; docs/mathematics.md, section 8",
     ),
 )
 

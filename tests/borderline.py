@@ -52,6 +52,14 @@ def swinging(centre, frequency):
     return pf.InContextMap(fn, LINE)
 
 
+def swinging_in_the_plane(points, weights, x):
+    """E-log in the plane around (0.2, -0.4)."""
+    centre = np.array([0.2, -0.4])
+    far = np.linalg.norm(points - centre, axis=1) @ weights / weights.sum()
+    swing = np.sin(np.log(far)) if far > 0 else 0.0
+    return x + np.linalg.norm(x - centre, axis=1, keepdims=True) * [[swing, 0.0]]
+
+
 def heavier_to_one(points, weights):
     """On three letters: the images are 0, 1/2, 1 in the order of the masses."""
     share = [weights[np.isclose(points[:, 0], letter)].sum() for letter in (0.0, 1.0, 3.0)]
@@ -127,6 +135,7 @@ BAD = [
     Case("three letters by mass", pf.MeasureMap(
         heavier_to_one, pf.FiniteSet([[0.0], [1.0], [3.0]])), OFF_SUPPORT),
     Case("E-log at 0.3", swinging(0.3, 1.0), OFF_SUPPORT),
+    Case("E-log in the plane", pf.InContextMap(swinging_in_the_plane, SQUARE), OFF_SUPPORT),
     Case("ignores multiplicity", pf.InContextMap(
         lambda p, w, x: x + np.unique(p, axis=0).mean(axis=0), SQUARE), NO_MAP),
     Case("batch statistics", pf.InContextMap(

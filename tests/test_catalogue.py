@@ -415,7 +415,8 @@ def test_counterexamples_are_limits_of_their_floored_versions(name, floored, bou
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_verdicts_are_the_expected_ones(name):
     row = CATALOGUE[name]
-    report = pf.verify(row.build(), budget="quick", seed=0)
+    hidden = row.expected["continuous"] == "pass" and row.expected["B2"] == "refuted"
+    report = pf.verify(row.build(), budget="standard" if hidden else "quick", seed=0)
     passing = dict.fromkeys(("proved", "certified", "tested"), "pass")
     got = {condition: report[condition].verdict for condition in row.expected}
     assert {c: passing.get(v, v) for c, v in got.items()} == dict(row.expected), str(report)

@@ -42,6 +42,9 @@ def check_continuous(
                 break
         leaving = turn % 8 < 6
         segment = next(away if leaving else across)
+        if not segment.shift():
+            turn += 1
+            continue  # the whole of it is one measure
         found = (_leaving if leaving else _crossing)(subject, noise, segment, calls, work)
         turn += 1
         calls = min(1024, 64 * 2 ** (turn // 96))
@@ -49,7 +52,7 @@ def check_continuous(
             continue
         outcome.searched += 1
         outcome.worst = max(outcome.worst, found.worst)
-        finest = min(finest, found.finest)
+        finest = min(finest, found.finest or finest)
         if found.violation is not None:
             outcome.violation = _simplified(
                 subject, noise, segment, found.violation, spare.share(0.4)

@@ -8,10 +8,12 @@ from ..numeric import AbstractDomain
 from .climb import DONE, STARTS, Climb, climb
 from .labels import label_distance, label_violation, labels, masses_of_tags, shaken
 from .noise import Noise
-from .pinpoint import Closing, close_in
+from .pinpoint import Closing, around, chase, close_in
 from .recipes import generic_weights
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
+
+CHASES = 4
 
 
 def closing(
@@ -32,15 +34,26 @@ def closing(
     def respond(points: np.ndarray) -> np.ndarray | None:
         return labels(subject, noise, measure(points), (atoms, atoms + 1))
 
-    found = close_in(respond, label_distance, subject.domain, atoms, rng, clock)
-    if found is None or len(found.radii) < 24:
-        return None, []
-    if found.stays(noise.threshold):
-        violation = _closed_in(subject, noise, found, measure, respond)
+    def read(points: np.ndarray) -> np.ndarray | None:
+        images = respond(points)
+        return None if images is None else images.ravel()
+
+    def held(found: Closing | None) -> Violation | None:
+        if found is None or not found.stays(noise.threshold):
+            return None
+        return _closed_in(subject, noise, found, measure, respond)
+
+    for _ in range(CHASES):
+        if clock.left <= 0:
+            return None, []
+        centre = chase(read, subject.domain, atoms, rng, clock)
+        violation = held(around(respond, label_distance, subject.domain, centre, rng))
         if violation is not None:
             return violation, []
-    if atoms > 1:
-        return None, []
+    found = close_in(respond, label_distance, subject.domain, atoms, rng, clock)
+    violation = held(found)
+    if violation is not None or found is None or len(found.radii) < 24 or atoms > 1:
+        return violation, []
     return None, [(near, np.ones(1)) for near in _neighbours(found.centre, subject.domain)]
 
 

@@ -16,11 +16,13 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from ..numeric import AbstractDomain
+from .simplify import unhurried
 from .subject import Atoms, Clock
 
 R = TypeVar("R")
@@ -299,13 +301,13 @@ def simpler(segment: Segment, fails: Callable[[Segment], bool], clock: Clock) ->
     index = 0
     while index < len(segment.start[1]):
         trial = segment.without(index)
-        if trial is not None and clock.left > 0 and fails(trial):
+        if trial is not None and clock.left > 0 and unhurried(partial(fails, trial), clock):
             segment = trial
         else:
             index += 1
     unit = 2.0 ** np.round(np.log2(max(segment.domain.diameter, 1e-300)))
     for bits in (0, 1, 2, 3, 5, 8):
         trial = segment.rounded(unit / 2.0**bits)
-        if clock.left > 0 and fails(trial):
+        if clock.left > 0 and unhurried(partial(fails, trial), clock):
             return trial
     return segment

@@ -146,3 +146,88 @@ def _variation(
             if apart > best:
                 best, pair = apart, (first, second)
     return best, pair
+
+
+def chase(
+    read: Callable[[np.ndarray], np.ndarray | None],
+    domain: AbstractDomain,
+    atoms: int,
+    rng: np.random.Generator,
+    clock: Clock,
+) -> np.ndarray:
+    """Follow the gradient of a response to where it is steepest, ever more finely.
+
+    Where a response oscillates in the logarithm of the distance to a singular place, its gradient
+    points there or away from it, and its slope, which grows on the whole, turns on the way: steps
+    of all sizes are tried both ways.
+
+    Args:
+        read: the response (k,) at positions (n, d), or None.
+        domain: where the atoms live.
+        atoms: their number n.
+        rng: the source of the start.
+        clock: ends the search.
+
+    Returns:
+        The last positions (n, d).
+    """
+    at = domain.sample(rng, atoms)
+    reach = 0.5 * domain.diameter
+    finest = 4e-16 * max(domain.scale, 1e-300)
+    slope, direction = _steepest(read, at, 1e-5 * reach)
+    failures = 0
+    while reach > finest and failures < 12 and clock.left > 0:
+        sizes = reach * 2.0 ** rng.uniform(-6.5, 1.0, size=10)
+        steps = [sign * size for size in sizes for sign in (1, -1)]
+        trials = [domain.project(at + step * direction) for step in steps]
+        found = [(*_steepest(read, trial, max(1e-5 * reach, finest)), trial) for trial in trials]
+        best = max(found, key=lambda item: item[0])
+        if best[0] > 1.2 * slope:
+            reach = min(reach, 2 * float(np.linalg.norm(best[2] - at)))
+            slope, direction, at = best
+            failures = 0
+        else:
+            reach /= 2
+            failures += 1
+    return at
+
+
+def _steepest(
+    read: Callable[[np.ndarray], np.ndarray | None], at: np.ndarray, step: float
+) -> tuple[float, np.ndarray]:
+    """The largest slope of a component of the response, and its direction, of length one."""
+    here = read(at)
+    slopes = []
+    for index in np.ndindex(at.shape):
+        moved = at.copy()
+        moved[index] += step
+        there = None if here is None else read(moved)
+        if here is None or there is None or moved[index] == at[index]:
+            return 0.0, np.zeros_like(at)
+        slopes.append((there - here) / (moved[index] - at[index]))
+    table = np.array(slopes)
+    size = np.linalg.norm(table, axis=0)
+    steepest = int(np.argmax(size))
+    if not size[steepest] > 0:
+        return 0.0, np.zeros_like(at)
+    return float(size[steepest]), (table[:, steepest] / size[steepest]).reshape(at.shape)
+
+
+def around(
+    respond: Callable[[np.ndarray], R | None],
+    distance: Callable[[R, R], float],
+    domain: AbstractDomain,
+    centre: np.ndarray,
+    rng: np.random.Generator,
+) -> Closing:
+    """The variation of a response in ever smaller balls around one place."""
+    radius = 0.25 * domain.diameter
+    radii, variations, pairs = [], [], []
+    while radius > 2e-15 * max(domain.scale, 1e-300):
+        seen = _variation(respond, distance, centre, radius, domain, rng)
+        if seen is not None:
+            radii.append(radius)
+            variations.append(seen[0])
+            pairs.append(seen[1])
+        radius *= 0.5
+    return Closing(centre, tuple(radii), tuple(variations), tuple(pairs))

@@ -98,7 +98,13 @@ def _searched(
         deadline=None,
         max_examples=2000,
         phases=(Phase.generate, Phase.shrink),
-        suppress_health_check=tuple(HealthCheck.__members__.values()),
+        suppress_health_check=(
+            HealthCheck.data_too_large,
+            HealthCheck.filter_too_much,
+            HealthCheck.large_base_example,
+            HealthCheck.nested_given,
+            HealthCheck.too_slow,
+        ),
         verbosity=Verbosity.quiet,
         print_blob=False,
     )

@@ -22,4 +22,5 @@ from .domains import (
 from .engines import engine_status as engine_status
 from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
+from .tensors import BoundTensor as BoundTensor, BoundTokenJacobian as BoundTokenJacobian
 from .transport import Transport as Transport, wasserstein as wasserstein

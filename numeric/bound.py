@@ -301,6 +301,10 @@ def bind_term(formula: Any, parameters: Mapping[str, Any]) -> Bound:
     _check_names(tuple(ranks), parameters, formula.kind, "parameter")
     values = {name: _parameter(parameters[name], name, rank) for name, rank in ranks.items()}
     made = BoundField if formula.kind == "field" else Bound
+    if formula.directions:
+        from .tensors import BoundTensor
+
+        made = BoundTensor
     return made(formula, values, lower(formula.term))
 
 

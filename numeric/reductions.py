@@ -30,14 +30,14 @@ def _contract(work: Work, weight: Part, use: Use, over: Axis) -> Part:
     instruction = work.run.program.instructions[use.index]
     if over not in use.axes:
         return work.product(_summed(work, weight, over), work.part(use))
-    if len(use.axes) > 1 and not work.tile.is_whole(use.index):
+    rule = _DISTRIBUTED.get(instruction.op)  # none for sums: their operands have one more axis
+    if rule and len(use.axes) > 1 and not work.tile.is_whole(use.index):
         names = dict(zip(instruction.axes, use.axes, strict=True))
         operands = [
             Use(inner.index, tuple(names[axis] for axis in inner.axes))
             for inner in instruction.operands
         ]
-        rule = _DISTRIBUTED.get(instruction.op)
-        found = rule(work, weight, operands, over) if rule else None
+        found = rule(work, weight, operands, over)
         if found is not None:
             return found
     return _weighted_sum(work, weight, work.part(use), over)

@@ -78,4 +78,5 @@ from .terms import (
     outer as outer,
     stack as stack,
 )
+from .tokens import TokenJacobian as TokenJacobian
 from .vlasov import Statement as Statement, Vlasov as Vlasov

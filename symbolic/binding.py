@@ -32,3 +32,10 @@ def bind(formula: Any, values: Mapping[str, Any]) -> Any:
     )
 
     return bind_term(formula, dict(values))
+
+
+def bound_tokens(jacobian: Any, lions: Any) -> Any:
+    """The Jacobian of n tokens from its two bound parts."""
+    from ..numeric import BoundTokenJacobian
+
+    return BoundTokenJacobian(jacobian, lions)

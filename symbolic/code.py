@@ -7,14 +7,12 @@ several layers computes the moved atoms of each layer once.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce, singledispatch
-from math import factorial
 from typing import Any
 
 from sympy import Add, Expr, Float, Mul, Piecewise, Pow, Rational, S, Symbol
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
-from .gateaux import partitions
 from .terms import Term
 
 
@@ -227,16 +225,3 @@ def _(e: Boolean, write: Scalars) -> str:
     if name == "Not":
         return f"({write.syntax.logic['Not']}{args[0]})"
     return "(" + write.syntax.logic[name].join(args) + ")"
-
-
-def moments(order: int) -> list[tuple[int, tuple]]:
-    """A joint cumulant by moments of centred slots: pairs (factor, blocks of slots).
-
-    The sum over partitions without singletons of (-1)^(b-1) (b-1)! times the moments of the blocks.
-    """
-    found = []
-    for blocks in partitions(tuple(range(order))):
-        if all(len(block) > 1 for block in blocks):
-            b = len(blocks)
-            found.append(((-1) ** (b - 1) * factorial(b - 1), blocks))
-    return found

@@ -12,7 +12,8 @@ from typing import Any
 from sympy import Expr, oo
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank
-from .code import Names, Scalars, Syntax, function_name, moments
+from .code import Names, Scalars, Syntax, function_name
+from .gateaux import central_moments
 from .terms import (
     SLOT,
     Basis,
@@ -98,7 +99,7 @@ class Program:
         self.macros: set[str] = set()
         self.functions: list[str] = []
         self.layers: dict[MeasureTerm, Layer] = {}
-        atoms = [*formula.parameters, *([] if formula.time is None else [formula.time])]
+        atoms = [*formula.arguments, *([] if formula.time is None else [formula.time])]
         self.parameters = {a: self.names.of(a) for a in atoms}
 
     def text(self) -> str:
@@ -623,7 +624,7 @@ def _(term: Cumulant, writer: Writer, nest: Nest) -> str:
         return total
     means = [writer.value(Cumulant((h,), *law)) for h in term.slots]
     found = {}
-    for _, blocks in moments(len(term.slots)):
+    for _, blocks in central_moments(len(term.slots)):
         for block in blocks:
             if block not in found:
                 found[block] = _moment(term, block, means, log_z, sizes, writer, nest)
@@ -662,7 +663,7 @@ def _combined(term: Any, found: dict, sizes: list, writer: Writer, nest: Nest) -
     tensors = [i for i, h in enumerate(term.slots) if rank(h)]
     letters = dict(zip(tensors, "ij", strict=False))
     texts = []
-    for factor, blocks in moments(len(term.slots)):
+    for factor, blocks in central_moments(len(term.slots)):
         product = [f"{factor}.0"]
         for block in blocks:
             place = "0"

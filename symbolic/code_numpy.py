@@ -10,7 +10,8 @@ from typing import Any
 from sympy import Basic, Expr, oo
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank
-from .code import Names, Scalars, Syntax, function_name, moments, signed_sum
+from .code import Names, Scalars, Syntax, function_name, signed_sum
+from .gateaux import central_moments
 from .terms import (
     SLOT,
     Basis,
@@ -67,13 +68,13 @@ def numpy_program(formula: Any) -> str:
     """The program of a formula as a Python function of arrays."""
     names = Names({"points", "weights", "x", "np", "erf", "math"})
     queries = ["x", *(names.of(p) for p in formula.points)]
-    parameters = [names.of(p) for p in formula.parameters]
+    parameters = [names.of(p) for p in formula.arguments]
     time = [] if formula.time is None else [names.of(formula.time)]
     writer = Writer(names)
     for axis, (point, name) in enumerate(zip((formula.x, *formula.points), queries, strict=True)):
         writer.axes[point] = axis
         writer.done[point] = _placed(name, axis)
-    known = (*formula.parameters, *([] if formula.time is None else [formula.time]))
+    known = (*formula.arguments, *([] if formula.time is None else [formula.time]))
     writer.done |= dict(zip(known, parameters + time, strict=True))
     result = writer.at(formula.term, len(queries))
     sizes = ", ".join(f"len({q})" for q in queries)
@@ -384,8 +385,8 @@ def _(term: Cumulant, writer: Writer) -> str:
     if len(slots) == 1:
         return _mean(p, slots[0], axis, writer)
     centred = [_centred(h, p, axis, writer) for h in slots]
-    products = [_product(centred, slots, b, p, writer) for _, b in moments(len(slots))]
-    factors = [f for f, _ in moments(len(slots))]
+    products = [_product(centred, slots, b, p, writer) for _, b in central_moments(len(slots))]
+    factors = [f for f, _ in central_moments(len(slots))]
     return " + ".join(f"{f} * {t}" if f != 1 else t for f, t in zip(factors, products, strict=True))
 
 

@@ -15,6 +15,7 @@ The rule of a Gibbs law closes the family of cumulants under differentiation (do
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
+from math import factorial
 from typing import Any
 
 from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, Mul, S, Subs, Symbol, exp
@@ -460,3 +461,19 @@ def partitions(items: tuple) -> Iterator[tuple[tuple, ...]]:
         yield ((first,), *smaller)
         for i, block in enumerate(smaller):
             yield ((first, *block), *smaller[:i], *smaller[i + 1 :])
+
+
+def central_moments(order: int) -> list[tuple[int, tuple]]:
+    """A joint cumulant by moments of centred slots: pairs (factor, blocks of slots).
+
+    The sum over partitions without singletons of (-1)^(b-1) (b-1)! times the moments of the blocks.
+
+    >>> central_moments(2)
+    [(1, ((0, 1),))]
+    """
+    found = []
+    for blocks in partitions(tuple(range(order))):
+        if all(len(block) > 1 for block in blocks):
+            b = len(blocks)
+            found.append(((-1) ** (b - 1) * factorial(b - 1), blocks))
+    return found

@@ -11,7 +11,7 @@ from typing import Any
 from sympy import Add, Basic, Expr, Mul
 
 from .binders import Cumulant, Integral, MatrixCumulant, MatrixIntegral, rank
-from .gateaux import NotDerivable
+from .gateaux import NotDerivable, central_moments
 from .products import product
 from .terms import (
     Basis,
@@ -205,10 +205,51 @@ def traced(m: Any) -> Expr:
     factors = m.args if isinstance(m, MatMul) else (m,)
     for i, k in enumerate(factors):
         rest = (*factors[i + 1 :], *factors[:i])
+        if isinstance(k, MatrixSum):
+            return Add(*(Trace(MatMul(part, *rest)) for part in k.args))
         if isinstance(k, MatrixIntegral):
             y, (body,) = k.opened(free_symbols(m))
             return Integral(Trace(MatMul(body, *rest)), y, k.measure)
         if isinstance(k, MatrixCumulant) and rank(k.slots[0]) == 2:
             y, (first, *others, energy) = k.opened(free_symbols(m))
             return Cumulant((Trace(MatMul(first, *rest)), *others), y, k.measure, energy)
+        if isinstance(k, MatrixCumulant):
+            return _traced_cumulant(k, rest)
     raise NotDerivable(f"no rule to move the trace inside {m}")
+
+
+def _traced_cumulant(k: Any, rest: tuple) -> Expr:
+    """`tr(K R)` for a cumulant K of the vectors g and h: its central moments, with `<g, R h>`.
+
+    `k(g, h, ..)` is the sum over partitions without singletons of (-1)^(b-1) (b-1)! times the product
+    of the E[block]; where g and h fall in two blocks, their means are multiplied.
+    """
+    y, (*slots, energy) = k.opened(frozenset().union(*map(free_symbols, rest)))
+
+    def mean(h: Any) -> Any:
+        return Cumulant((h,), y, k.measure, energy)
+
+    centred = [h - mean(h) for h in slots]
+    if rest:
+        centred[1] = _through(rest, centred[1])
+    return Add(*(_contracted(term, centred, mean) for term in central_moments(len(slots))))
+
+
+def _through(factors: tuple, v: Any) -> Any:
+    for m in factors:  # <g, R^T ... h>: tr(g h^T R) = <h, R g> = <g, R^T h>
+        v = Transpose(m) @ v
+    return v
+
+
+def _contracted(term: tuple, slots: list, mean: Any) -> Expr:
+    """One product of moments, with the inner product of the first two slots."""
+    factor, blocks = term
+    vectors, scalars = [], [factor]
+    for block in blocks:
+        weight = product(*(slots[i] for i in block if i > 1))
+        both = [slots[i] for i in block if i < 2]
+        if len(both) == 1:
+            vectors.append(mean(weight * both[0]))
+        else:
+            scalars.append(mean(product(weight, Dot(*both)) if both else weight))
+    return product(*scalars, *([Dot(*vectors)] if vectors else []))

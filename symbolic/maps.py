@@ -24,11 +24,13 @@ from sympy import Expr
 
 from .binders import Integral, Pushforward
 from .gateaux import Along, MassAt, gateaux
+from .higher import Direction, HigherDerivatives, direction_like
 from .linear import jacobian_in
 from .substitution import substitute
 from .terms import (
     Dot,
     FreshPoint,
+    Matrix,
     MatrixTerm,
     Measure,
     MeasureTerm,
@@ -55,6 +57,12 @@ class AbstractFormula:
     points: tuple[Point, ...]
     parameters: tuple[Any, ...]
     time: Scalar | None
+    directions: tuple[Direction, ...] = ()
+
+    @property
+    def arguments(self) -> tuple[Any, ...]:
+        """What a program takes beside the points: the parameters, then the directions."""
+        return (*self.parameters, *(atom for atom, _ in self.directions))
 
     def __str__(self) -> str:
         from .printing import text
@@ -135,16 +143,23 @@ def _check_closed(term: Any, points: Iterable[Point], mu: Measure) -> None:
         raise ValueError(f"{atom} is a plain SymPy symbol; write Scalar({str(atom)!r}) instead")
 
 
-class AbstractInContext(AbstractFormula):
+class AbstractInContext(HigherDerivatives, AbstractFormula):
     """A vector `G(mu, x)`, and what can be derived from it."""
 
     __slots__ = ()
 
     def _derived(
-        self, kind: str, term: Any, points: tuple = (), extra: tuple = ()
+        self,
+        kind: str,
+        term: Any,
+        points: tuple = (),
+        extra: tuple = (),
+        directions: tuple[Direction, ...] = (),
     ) -> "DerivedTerm":
+        units = [atom for atom, _ in directions]
         known = parameters_of(self.term, term, *self.parameters, *extra, but=self.time)
-        return DerivedTerm(kind, term, self.x, self.mu, points, known, self.time)
+        known = tuple(atom for atom in known if atom not in units)
+        return DerivedTerm(kind, term, self.x, self.mu, points, known, self.time, directions)
 
     def _check_points(self, *points: Any) -> None:
         for i, z in enumerate(points):
@@ -217,21 +232,36 @@ class AbstractInContext(AbstractFormula):
 
         Args:
             parameter: a parameter of the map.
-            along: a parameter of the same kind, to be bound too; for a `Scalar` the unit by
-            default.
+            along: a parameter of the same kind, to be bound too; None for the whole derivative.
+
+        Returns:
+            Along an increment a vector. The whole derivative is a vector for a `Scalar`, a matrix
+            for a `Vector`, and for a `Matrix` a term that binds to (m, d', rows, columns); it
+            prints contracted with a matrix E.
 
         >>> from .terms import Matrix
         >>> x, mu, A = Point("x"), Measure("mu"), Matrix("A")
         >>> print(SymbolicMap(A @ x, x, mu).parameter_derivative(A, Matrix("E")))
         E x
+        >>> SymbolicMap(A @ x, x, mu).parameter_derivative(A).bind(A=[[1.0, 1.0]])(
+        ...     [[0.0, 0.0]], None, [[3.0, 4.0]]
+        ... ).tolist()
+        [[[[3.0, 4.0]]]]
         """
         if parameter not in self.parameters:
             raise ValueError(f"{parameter} is no parameter of the map")
-        if along is None and not isinstance(parameter, Scalar):
-            raise ValueError(f"the derivative in {parameter} needs an increment: pass along=")
-        change = scalar(1) if along is None else along
-        term = gateaux(self.term, Along(parameter, change))
-        return self._derived("parameter_derivative", term, (), () if along is None else (along,))
+        kind = "parameter_derivative"
+        if along is not None:
+            return self._derived(kind, gateaux(self.term, Along(parameter, along)), (), (along,))
+        if isinstance(parameter, Scalar):
+            return self._derived(kind, gateaux(self.term, Along(parameter, scalar(1))))
+        unit = direction_like(
+            parameter, self.term, letters="E F" if isinstance(parameter, Matrix) else "u v"
+        )
+        term = gateaux(self.term, Along(parameter, unit))
+        if isinstance(parameter, Matrix):
+            return self._derived(kind, term, (), (), ((unit, parameter),))
+        return self._derived(kind, substitute(jacobian_in(term, unit), {unit: parameter}))
 
     def flat_derivative(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
         """The flat derivative `dG/dm (mu, x)(z)`: the rate of G as mass is added at z.
@@ -250,8 +280,10 @@ class AbstractInContext(AbstractFormula):
         found = gateaux(self.term, MassAt(self.mu, z))
         return centred(found, z, self.mu) if normalised else found
 
-    def lions_derivative(self, z: Point) -> "DerivedTerm":
+    def lions_derivative(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
         """The Lions derivative `D_mu G(mu, x)(z)`: [i, j] is the derivative of flat_i in z_j.
+
+        It is the same on probability measures: centring changes the flat derivative by a constant.
 
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> print(SymbolicMap(Integral(Dot(x, y) * y, y, mu), x, mu).lions_derivative(Point("z")))
@@ -278,27 +310,16 @@ class AbstractInContext(AbstractFormula):
             twice = centred(twice, w, self.mu)
         return self._derived("second_flat_derivative", twice, (z, w))
 
-    def second_lions_derivative(self, z: Point, w: Point, u: Point, v: Point) -> "DerivedTerm":
-        """`D_z D_w d^2 G/dm^2 (mu, x)(z, w)[u, v]`, with the directions as further points.
-
-        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
-        >>> G = SymbolicMap(Integral(y, y, mu) * Integral(Dot(x, y), y, mu), x, mu)
-        >>> z, w, u, v = map(Point, "zwuv")
-        >>> print(G.second_lions_derivative(z, w, u, v))
-        <u, x> v + <v, x> u
-        """
-        self._check_points(z, w, u, v)
-        twice = gateaux(self._flat(z), MassAt(self.mu, w))
-        term = gateaux(gateaux(twice, Along(z, u)), Along(w, v))
-        return self._derived("second_lions_derivative", term, (z, w, u, v))
-
     def regular_derivative(self, psi: TestFunction, *, normalised: bool = False) -> "DerivedTerm":
         """The regular part `psi(G(mu, x))` of the derivative of `mu -> <psi, f(mu)>` along delta_x.
 
-        Here `f(mu) = G(mu)#mu`. It is the part that does not differentiate psi.
+        Here `f(mu) = G(mu)#mu`. It is the part that does not differentiate psi, and it is the same
+        on probability measures: there the quotient is `<psi, f(mu_e) - (1 - e) f(mu)> / e` with
+        `mu_e = (1 - e) mu + e delta_x`, which takes `<psi, f(mu)>` away beforehand.
 
         Args:
             psi: a Python function from a vector term to a scalar term.
+            normalised: asks for the one on probability measures.
 
         >>> from sympy import sin
         >>> from .terms import component
@@ -306,12 +327,16 @@ class AbstractInContext(AbstractFormula):
         >>> print(SymbolicMap(2 * x, x, mu).regular_derivative(lambda y: sin(component(y, 0))))
         sin(2 x[0])
         """
-        return self._tested("regular_derivative", psi, self._regular(psi), normalised)
+        return self._tested("regular_derivative", psi, self._regular(psi))
 
     def irregular_derivative(self, psi: TestFunction, *, normalised: bool = False) -> "DerivedTerm":
         """The irregular part of the derivative of `mu -> <psi, f(mu)>` along delta_x.
 
         `int <grad psi(G(mu, z)), dG/dm (mu, z)(x)> mu(dz)`: the mass at x moves all other images.
+
+        Args:
+            psi: a Python function from a vector term to a scalar term.
+            normalised: on probability measures: minus its mean under mu.
 
         >>> from .terms import component
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
@@ -319,32 +344,38 @@ class AbstractInContext(AbstractFormula):
         >>> print(G.irregular_derivative(lambda y: component(y, 0)))
         x[0] |mu|
         """
-        return self._tested("irregular_derivative", psi, self._irregular(psi), normalised)
+        return self._tested("irregular_derivative", psi, self._irregular(psi, normalised))
 
     def derivative(self, psi: TestFunction, *, normalised: bool = False) -> "DerivedTerm":
         """The derivative of `mu -> <psi, f(mu)>` along delta_x: regular plus irregular part.
+
+        Args:
+            psi: a Python function from a vector term to a scalar term.
+            normalised: on probability measures: the limit of the quotient that
+                `regular_derivative` names. The rate of `<psi, f(mu_e)>` itself is this minus
+                `<psi, f(mu)>`; `functional_derivative` gives it, centred.
 
         >>> from .terms import component
         >>> x, mu = Point("x"), Measure("mu")
         >>> print(SymbolicMap(2 * x, x, mu).derivative(lambda y: component(y, 0)))
         2 x[0]
         """
-        term = self._regular(psi) + self._irregular(psi)
-        return self._tested("derivative", psi, term, normalised)
+        term = self._regular(psi) + self._irregular(psi, normalised)
+        return self._tested("derivative", psi, term)
 
-    def _tested(self, kind: str, psi: TestFunction, term: Any, normalised: bool) -> "DerivedTerm":
-        whole = centred(term, self.x, self.mu) if normalised else term
-        return self._derived(kind, whole, (), parameters_of(_test(psi, self.x)))
+    def _tested(self, kind: str, psi: TestFunction, term: Any) -> "DerivedTerm":
+        return self._derived(kind, term, (), parameters_of(_test(psi, self.x)))
 
     def _regular(self, psi: TestFunction) -> Expr:
         return _test(psi, self.term)
 
-    def _irregular(self, psi: TestFunction) -> Expr:
+    def _irregular(self, psi: TestFunction, normalised: bool) -> Expr:
         z, image = FreshPoint(), FreshPoint()
         change = substitute(self._flat(FreshPoint(0)), {self.x: z, FreshPoint(0): self.x})
         slope = gateaux(_test(psi, image), Along(image, change))
         at_image = substitute(slope, {image: substitute(self.term, {self.x: z})})
-        return Integral(at_image, z, self.mu)
+        whole = Integral(at_image, z, self.mu)
+        return centred(whole, self.x, self.mu) if normalised else whole
 
 
 def _test(psi: TestFunction, v: VectorTerm) -> Expr:
@@ -375,6 +406,7 @@ class DerivedTerm(AbstractFormula):
     points: tuple[Point, ...]
     parameters: tuple[Any, ...]
     time: Scalar | None = None
+    directions: tuple[Direction, ...] = ()
 
     __str__ = AbstractFormula.__str__
 

@@ -158,6 +158,13 @@ def _steps(points: np.ndarray) -> tuple[np.ndarray, int]:
     return np.maximum(0.0, 1 - np.abs(place[:, None] - np.arange(KNOTS))).T, KNOTS
 
 
+def _axes(dim: int, rng: np.random.Generator) -> np.ndarray:
+    """Orthonormal directions of moves: all axes up to dimension 8, else 8 random ones."""
+    if dim <= 8:
+        return np.eye(dim)
+    return np.linalg.qr(rng.normal(size=(dim, 8)))[0].T
+
+
 def _gradient(
     response: _Response, points: np.ndarray, rng: np.random.Generator
 ) -> tuple[float, np.ndarray] | None:
@@ -169,19 +176,18 @@ def _gradient(
         return None
     basis, count = _steps(points)
     step = _step(response)
+    axes = _axes(d, rng)
     rows = []
     for k in range(count):
-        for axis in range(d):
-            moved = points.copy()
-            moved[:, axis] += step * basis[k]
-            value = response(moved)
+        for axis in axes:
+            value = response(points + step * basis[k][:, None] * axis)
             if value is None:
                 return None
             rows.append((value - base).ravel() / (step * basis[k].sum()))
-    slopes = np.array(rows).reshape(count, d, -1)
+    slopes = np.array(rows).reshape(count, len(axes), -1)
     size = np.linalg.norm(slopes, axis=1)
     component = int(np.argmax(size.max(axis=0)))
-    direction = np.einsum("kn,kd->nd", basis, slopes[:, :, component])
+    direction = np.einsum("kn,ka,ad->nd", basis, slopes[:, :, component], axes)
     largest = np.abs(direction).max()
     return float(size.max()) * n, direction / (largest or 1.0)
 

@@ -55,9 +55,9 @@ def _arrays(candidate: Candidate, atoms: Atoms, names: tuple[str, str]) -> list[
         from .subject import LARGEST, as_counts
 
         counts = as_counts(weights, LARGEST)
-        if len(points) * points.shape[1] <= 64 and (counts == 1).all():
-            return [f"{names[0]} = {_text(points)}"]
         lines = [f"{names[0]} = {_text(points)}"]
+        if (counts == 1).all():
+            return lines
         return [*lines, f"{names[0]} = np.repeat({names[0]}, {counts.tolist()}, axis=0)"]
     return [f"{names[0]} = {_text(points)}", f"{names[1]} = {_text(weights)}"]
 

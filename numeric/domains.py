@@ -11,6 +11,7 @@ import numpy as np
 from .arrays import real_array, to_numpy
 
 _EPS = float(np.finfo(np.float64).eps)
+_MOST_WRITTEN = 256
 _MOST_ANCHORS = 64
 
 
@@ -135,7 +136,7 @@ class Box(AbstractDomain):
         if 2**self.dim < _MOST_ANCHORS:
             corners = np.array(list(itertools.product(*zip(lower, upper, strict=True))))
         else:
-            few = np.eye(self.dim)[: (_MOST_ANCHORS - 3) // 2]
+            few = np.eye(min(self.dim, (_MOST_ANCHORS - 3) // 2), self.dim)
             corners = np.concatenate([lower + few * (upper - lower), upper - few * (upper - lower)])
             corners = np.concatenate([[lower], [upper], corners])
         return self.project(_distinct(np.concatenate([centre[None], corners])))
@@ -199,7 +200,7 @@ class Ball(AbstractDomain):
         return self.project(self.center + self.radius * _directions(rng, n, self.dim))
 
     def anchors(self) -> np.ndarray:
-        few = self.radius * np.eye(self.dim)[: (_MOST_ANCHORS - 1) // 2]
+        few = self.radius * np.eye(min(self.dim, (_MOST_ANCHORS - 1) // 2), self.dim)
         offsets = np.concatenate([np.zeros((1, self.dim)), few, -few])
         return self.project(self.center + offsets)
 
@@ -239,7 +240,7 @@ class Sphere(AbstractDomain):
         return self.sample(rng, n)
 
     def anchors(self) -> np.ndarray:
-        few = np.eye(self.dim)[: _MOST_ANCHORS // 2]
+        few = np.eye(min(self.dim, _MOST_ANCHORS // 2), self.dim)
         return np.concatenate([few, -few]) + 0.0
 
     def spec(self) -> str:
@@ -290,7 +291,7 @@ class Simplex(AbstractDomain):
         return points / points.sum(axis=1, keepdims=True)
 
     def anchors(self) -> np.ndarray:
-        vertices = np.eye(self.dim)[: _MOST_ANCHORS - 1]
+        vertices = np.eye(min(self.dim, _MOST_ANCHORS - 1), self.dim)
         return _distinct(np.concatenate([np.full((1, self.dim), 1 / self.dim), vertices]))
 
     def spec(self) -> str:
@@ -350,6 +351,8 @@ class FiniteSet(AbstractDomain):
         return np.array(self.points[:_MOST_ANCHORS])
 
     def spec(self) -> str:
+        if len(self.points) * self.dim > _MOST_WRITTEN:
+            return f"finite:{len(self.points)} points of dimension {self.dim}"
         return "finite:" + ";".join(",".join(map(repr, point)) for point in self.points)
 
 

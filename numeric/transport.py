@@ -111,6 +111,8 @@ def _checked(mu: Any, nu: Any, p: Any) -> float:
             f"expected measures of equal mass, got {mu.mass:.12g} and {nu.mass:.12g}; "
             "scale the weights of one"
         )
+    if not isinstance(p, (int, float, np.number)):
+        raise TypeError(f"expected a number as exponent p, got {type(p).__name__}")
     if not 1 <= p < math.inf:
         raise ValueError(f"expected a finite exponent p >= 1, got {p}")
     return float(p)

@@ -1,5 +1,10 @@
 """Every wrong call is answered by ValueError or TypeError with one short sentence that says why."""
 
+import json
+import sys
+import time
+import traceback
+
 import numpy as np
 import pytest
 
@@ -61,6 +66,7 @@ CALLS = {
     # distances
     "distance of arrays": (lambda: pf.wasserstein(POINTS, MU), TypeError, "DiscreteMeasure"),
     "distance below p = 1": (lambda: pf.wasserstein(MU, MU, p=0.5), ValueError, "p"),
+    "distance of order text": (lambda: pf.wasserstein(MU, MU, p="1"), TypeError, "exponent"),
     "distance across dimensions": (
         lambda: pf.wasserstein(MU, pf.DiscreteMeasure([[0.0]])), ValueError, "dimension"),
     "distance across masses": (
@@ -94,6 +100,17 @@ CALLS = {
         lambda: pf.verify(pf.InContextMap(lambda p: p, LINE), budget=2), ValueError, "argument"),
     "a function of another shape": (
         lambda: pf.verify(pf.TokenMap(lambda p: p[:0], LINE), budget=2), ValueError, "shape"),
+    "a function without columns": (
+        lambda: pf.verify(pf.TokenMap(lambda p: p[:, :0], LINE), budget=2), ValueError, "(1, 0)"),
+    "a function of complex numbers": (
+        lambda: pf.verify(pf.TokenMap(lambda p: p + 0j, LINE), budget=2), ValueError, "complex128"),
+    "a function that exits": (
+        lambda: pf.verify(pf.TokenMap(lambda p: sys.exit(0), LINE), budget=2),
+        ValueError, "SystemExit"),
+    "a condition that is a number": (
+        lambda: pf.verify(GOOD, conditions=3), TypeError, "conditions"),
+    "a condition in two lists": (
+        lambda: pf.verify(GOOD, conditions=[["B1"]]), ValueError, "conditions"),
     # formulas
     "a map of two measures": (
         lambda: SymbolicMap(integral(y, y, Measure("nu")), x, mu), ValueError, "nu"),
@@ -153,3 +170,50 @@ def test_a_condition_not_run_is_said():
     for name, says in (("vlasov", "was not checked"), ("B3", "no condition")):
         with pytest.raises(KeyError, match=says):
             report[name]
+
+
+def test_a_budget_may_be_a_number_of_any_library():
+    report = pf.verify(GOOD, budget=np.float32(0.5))
+    assert json.loads(report.to_json())["budget"] == 0.5
+
+
+def test_what_was_never_tried_is_undecided():
+    report = pf.verify(GOOD, budget=1e-9)
+    assert {finding.verdict for finding in report.conditions.values()} == {"undecided"}
+
+
+def test_images_of_two_dimensions_are_no_map():
+    torn = pf.InContextMap(lambda p, w, x: np.tile(x, (1, 1 + len(p) % 2)), LINE)
+    report = pf.verify(torn, budget=1)
+    assert report["well-defined"].verdict == "refuted"
+    assert "dimension" in report["well-defined"].reason
+    assert report["well-defined"].counterexample.replay() == "STILL FAILS"
+
+
+def test_a_call_without_end_is_undecided_with_its_input():
+    def fn(points, weights, x):
+        while len(points) > 5:
+            try:
+                time.sleep(0.01)
+            except BaseException:  # even where the function swallows what stops it
+                if time.monotonic() - started < 3:
+                    continue
+                raise
+        return x
+
+    started = time.monotonic()
+    report = pf.verify(pf.InContextMap(fn, LINE), budget=1)
+    assert time.monotonic() - started < 6
+    assert report["B2"].verdict == "undecided" and "outlived" in report["B2"].reason
+    assert len(report["B2"].evidence["input"]) > 5
+
+
+def test_an_interrupt_keeps_what_was_found():
+    def fn(points, weights):
+        if any("simplify" in frame.filename for frame in traceback.extract_stack()):
+            raise KeyboardInterrupt
+        return points[:1], weights[:1] / weights[:1].sum()
+
+    report = pf.verify(pf.MeasureMap(fn, LINE), budget=2)
+    assert report["well-defined"].verdict == "refuted"
+    assert report["B2"].verdict == "not-applicable"

@@ -105,6 +105,8 @@ def _closings(
         return None
     rng = np.random.default_rng([seed, 17])
     for atoms in (1, 1, 2):
+        if clock.left <= 0:
+            return None
         outcome.searched += 1
         violation, found = closing(subject, noise, rng, clock, atoms)
         if violation is not None:

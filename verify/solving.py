@@ -132,7 +132,7 @@ def _run(subject: Subject, noise: Noise, atoms: Atoms, clock: Clock) -> Run | No
     flow = subject.candidate
     assert isinstance(flow, Flow)
     points, weights = atoms
-    exact = _reference(flow, points, weights, flow.time)
+    exact = _reference(subject, points, weights, flow.time)
     if exact is None:
         return None
     displacement = float(np.linalg.norm(exact - points, axis=1).max())
@@ -156,24 +156,13 @@ def _run(subject: Subject, noise: Noise, atoms: Atoms, clock: Clock) -> Run | No
 
 
 def _reference(
-    flow: Flow, points: np.ndarray, weights: np.ndarray, horizon: float
+    subject: Subject, points: np.ndarray, weights: np.ndarray, horizon: float
 ) -> np.ndarray | None:
     """The solution by an adaptive method of our own, or None where the field breaks down."""
     from ..numeric import integrate
 
-    def field(p: np.ndarray, w: np.ndarray, x: np.ndarray) -> np.ndarray:
-        try:
-            value = np.asarray(flow.field(p.copy(), w.copy(), x.copy()), dtype=float)
-        except Exception as error:  # the user's field: whatever it raises is a finding
-            raise Undefined(f"the field raised {type(error).__name__}: {error}", (p, w)) from error
-        if value.shape != x.shape:
-            raise Undefined(
-                f"the field returned shape {value.shape} where {x.shape} was expected", (p, w)
-            )
-        return value
-
     solved = integrate(
-        field, points, weights, horizon, 32, "dopri5", rtol=1e-11, atol=1e-13
+        subject.velocity, points, weights, horizon, 32, "dopri5", rtol=1e-11, atol=1e-13
     )
     return solved if np.isfinite(solved).all() else None
 
@@ -231,7 +220,7 @@ def _weak_residuals(subject: Subject, flow: Flow, atoms: Atoms, steps: int) -> l
     integral = np.zeros(6)
     for time, factor in zip(times, factors, strict=True):
         at = subject.flow(points, weights, float(time), max(1, round(steps * time / flow.time)))
-        speed = np.asarray(flow.field(at.copy(), weights.copy(), at.copy()), dtype=float)
+        speed = subject.velocity(at, weights, at)
         integral += 0.5 * flow.time * factor * (
             weights @ (np.cos(at @ waves.T + phases) * (speed @ waves.T))
         )

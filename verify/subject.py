@@ -7,10 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
 
+from ..numeric.arrays import to_numpy
 from .candidates import Candidate, Flow, InContextMap, MeasureMap, Symbolic, TokenMap
 
 Atoms = tuple[np.ndarray, np.ndarray]
@@ -43,13 +45,20 @@ class OutOfTime(BaseException):
 class Clock:
     """A deadline. `check` raises `OutOfTime` past it; `until` gives a nearer one."""
 
-    def __init__(self, seconds: float):
+    def __init__(self, seconds: float, whole: Clock | None = None):
         self.start = time.monotonic()
         self.end = self.start + seconds
+        self.whole = whole or self
+        self.interrupted = False
 
     @property
     def left(self) -> float:
-        return self.end - time.monotonic()
+        return min(self.end, self.whole.end) - time.monotonic()
+
+    def interrupt(self) -> None:
+        """End this clock and all that share its time, at the user's wish."""
+        self.whole.interrupted = True
+        self.whole.end = self.whole.start
 
     def check(self) -> None:
         if self.left <= 0:
@@ -57,7 +66,7 @@ class Clock:
 
     def share(self, fraction: float) -> Clock:
         """A clock that ends after `fraction` of the time left."""
-        return Clock(max(0.0, self.left) * fraction)
+        return Clock(max(0.0, self.left) * fraction, self.whole)
 
 
 class Subject:
@@ -77,6 +86,7 @@ class Subject:
         self.seconds = 0.0
         self.dtypes: set[str] = set()
         self.largest = LARGEST
+        self.dim = 0  # of the images; the first call sets it
         self._since: float | None = None
         self._atoms: Atoms | None = None
 
@@ -112,6 +122,18 @@ class Subject:
         out = self._call(self.candidate.fn, atoms, points, weights, float(horizon), int(steps))
         return self._rows(out, len(points), atoms)
 
+    def velocity(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Values (m, d) of the velocity field of a `Flow` candidate at `x`."""
+        assert isinstance(self.candidate, Flow)
+        atoms = (points, weights)
+        out = self._call(self.candidate.field, atoms, points, weights, x, what="field")
+        value = self._array(out, atoms, "field")
+        if value.shape != x.shape:
+            raise Undefined(
+                f"the field returned shape {value.shape} where {x.shape} was expected", atoms
+            )
+        return value
+
     def _push_list(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
         counts = as_counts(weights, self.largest)
         tokens = np.repeat(points, counts, axis=0)
@@ -121,7 +143,9 @@ class Subject:
         return out, np.full(len(tokens), 1 / len(tokens))
 
     # -- one guarded call ----------------------------------------------------------------------
-    def _call(self, fn: Callable[..., Any], atoms: Atoms, *arguments: Any) -> Any:
+    def _call(
+        self, fn: Callable[..., Any], atoms: Atoms, *arguments: Any, what: str = "function"
+    ) -> Any:
         fresh = [np.array(a, dtype=float) if isinstance(a, np.ndarray) else a for a in arguments]
         self.calls += 1
         self._atoms = atoms
@@ -129,33 +153,43 @@ class Subject:
         try:
             with np.errstate(all="ignore"):
                 return fn(*fresh)
-        except Exception as error:  # the user's function: whatever it raises is a finding
+        except (KeyboardInterrupt, OutOfTime):
+            raise
+        except BaseException as error:  # the user's function: whatever it raises is a finding
             text = " ".join(str(error).split())[:120]
             raise Undefined(
-                f"the function raised {type(error).__name__}{': ' * bool(text)}{text}", atoms
+                f"the {what} raised {type(error).__name__}{': ' * bool(text)}{text}", atoms
             ) from error
         finally:
             self._since = None
             self.seconds += time.perf_counter() - started
 
-    def _array(self, out: Any, atoms: Atoms) -> np.ndarray:
-        if hasattr(out, "detach"):
-            out = out.detach().cpu()
+    def _array(self, out: Any, atoms: Atoms, what: str = "function") -> np.ndarray:
+        if "bfloat16" in str(getattr(out, "dtype", "")):  # NumPy has no such type
+            self.dtypes.add("bfloat16")
+            out = out.float() if hasattr(out, "detach") else out.astype("float32")
         try:
-            array = np.asarray(out)
+            array = to_numpy(out)
             self.dtypes.add(str(array.dtype))
             real = array.astype(float) if array.dtype.kind in "fiub" else None
         except (TypeError, ValueError):
             real = None
         if real is None:
-            raise Undefined(f"the function returned no array of numbers ({_kind(out)})", atoms)
+            raise Undefined(f"the {what} returned no array of numbers ({_kind(out)})", atoms)
         return real
 
     def _rows(self, out: Any, count: int, atoms: Atoms) -> np.ndarray:
         array = self._array(out, atoms)
-        if array.ndim != 2 or len(array) != count:
+        if array.ndim != 2 or len(array) != count or not array.shape[1]:
             raise Undefined(
                 f"the function returned shape {array.shape} where ({count}, d') was expected", atoms
+            )
+        self.dim = self.dim or array.shape[1]
+        if array.shape[1] != self.dim:
+            raise Undefined(
+                f"the function returned points of dimension {array.shape[1]}, and of dimension "
+                f"{self.dim} before",
+                atoms,
             )
         if not np.isfinite(array).all():
             raise Undefined("the function returned a number that is not finite", atoms)
@@ -187,22 +221,25 @@ class Subject:
     def interrupted_after(self, clock: Clock) -> Iterator[None]:
         """Raise `OutOfTime` inside a user's call that runs on well past the deadline.
 
-        Python delivers signals in the main thread only; in another thread the deadline is seen
-        between calls.
+        Python delivers signals in the main thread only, and Windows has none of this kind; there
+        the deadline is seen between calls.
         """
-        if threading.current_thread() is not threading.main_thread():
+        main = threading.current_thread() is threading.main_thread()
+        if not main or not hasattr(signal, "SIGALRM"):
             yield
             return
-        patience = max(1.0, 0.5 * clock.left)
+        patience = max(1.0, 0.3 * clock.left)
 
-        def expire(*_: object) -> None:
+        def expire(_: int, frame: FrameType | None) -> None:
             since = self._since
-            if since is not None and time.perf_counter() - since > patience:
-                raise OutOfTime(self._atoms)
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            # Python drops what a collector's callback raises; the alarm rings again soon.
+            collecting = frame is not None and frame.f_code.co_name == "gc_callback"
+            if since is not None and -clock.left > patience and not collecting:
+                if time.perf_counter() - since > patience:
+                    raise OutOfTime(self._atoms)
 
         previous = signal.signal(signal.SIGALRM, expire)
-        signal.setitimer(signal.ITIMER_REAL, patience + 0.2)
+        signal.setitimer(signal.ITIMER_REAL, max(0.0, clock.left) + patience, 0.1)
         try:
             yield
         finally:
@@ -234,6 +271,7 @@ def _list_lengths(atoms: int, largest: int) -> Iterator[int]:
 
 def _kind(value: Any) -> str:
     shape = getattr(value, "shape", None)
-    return f"{type(value).__name__} of shape {tuple(shape)}" if shape is not None else (
-        "None" if value is None else f"a {type(value).__name__}"
-    )
+    if shape is not None:
+        of = getattr(value, "dtype", "unknown")
+        return f"{type(value).__name__} of shape {tuple(shape)} and type {of}"
+    return "None" if value is None else f"a {type(value).__name__}"

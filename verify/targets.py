@@ -205,11 +205,15 @@ def _attribute(module: ModuleType, place: str, name: str) -> Any:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            names = [key for key in vars(module) if not key.startswith("_")]
+            names = [key for key, value in vars(module).items() if _may_be_meant(key, value)]
             hint = _nearest(name, names) or _maps_among(module)
             raise ValueError(f"{place} defines no {name!r}{hint}.")
         found = getattr(found, part)
     return found
+
+
+def _may_be_meant(key: str, value: Any) -> bool:
+    return not key.startswith("_") and not isinstance(value, ModuleType)
 
 
 def _maps_among(module: ModuleType) -> str:

@@ -23,6 +23,7 @@ from .precision import doubt
 from .recipes import Recipe
 from .reevaluate import reevaluate
 from .regular import check_regular
+from .report import atoms
 from .snippet import snippet
 from .solving import check_vlasov
 from .store import save
@@ -34,6 +35,8 @@ from .well_defined import check_well_defined
 BUDGETS = {"quick": 5.0, "standard": 30.0, "thorough": 600.0}
 SHARES = {"well-defined": 2.0, "continuous": 3.0, "B1": 1.0, "B2": 4.0, "vlasov": 3.0}
 THEOREM = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
+
+_UNTRIED = "the budget was spent before anything was tried"
 
 Progress = Callable[[str, str], None]
 
@@ -102,7 +105,7 @@ def verify(
         },
         domain=subject_of.domain.spec(),
         seed=seed,
-        budget=budget,
+        budget=budget if isinstance(budget, str) and budget in BUDGETS else seconds,
         versions=versions(),
         conditions=findings,
     )
@@ -140,14 +143,16 @@ class _Run:
                     self.tell(name, "checking")
                     found[name] = self._finding(name, found, wanted, refusal)
                     self.tell(name, found[name].verdict)
+                    if self.clock.interrupted:
+                        break
             except KeyboardInterrupt:
                 pass
             except OutOfTime as stop:
                 self._hung(found, wanted, stop)
         for name in wanted:
             if name not in found:
-                reason = "interrupted before it was decided; what is listed above was found"
-                found[name] = Finding(name, "undecided", reason)
+                reason = "interrupted before it was decided"
+                found[name] = _blocked(name, found) or Finding(name, "undecided", reason)
         return {name: found[name] for name in wanted}
 
     def _prepare(self) -> None:
@@ -157,12 +162,13 @@ class _Run:
         self.subject.largest = max(self.sizes)
 
     def _hung(self, found: dict[str, Finding], wanted: tuple[str, ...], stop: OutOfTime) -> None:
-        atoms = 0 if stop.atoms is None else len(stop.atoms[0])
-        reason = f"a call on a measure of {atoms} atoms outlived the budget"
+        n = 0 if stop.atoms is None else len(stop.atoms[0])
+        reason = f"a call on a measure of {atoms(n)} outlived the budget"
         evidence = {} if stop.atoms is None else {"input": stop.atoms[0], "weights": stop.atoms[1]}
         for name in wanted:
             if name not in found:
-                found[name] = Finding(name, "undecided", reason, evidence)
+                undecided = Finding(name, "undecided", reason, evidence)
+                found[name] = _blocked(name, found) or undecided
 
     def _finding(
         self, name: str, found: dict[str, Finding], wanted: tuple[str, ...], refusal: str
@@ -179,7 +185,7 @@ class _Run:
         except OutOfTime as stop:
             if stop.atoms is not None:
                 raise
-            return Finding(name, "undecided", "the budget was spent before anything was tried")
+            return Finding(name, "undecided", _UNTRIED)
         return self._judged(name, outcome, refusal)
 
     def _check(self, name: str, clock: Clock) -> Outcome:
@@ -199,7 +205,7 @@ class _Run:
     ) -> Finding:
         """A map that is not defined somewhere is not well-defined, whichever check met it."""
         violation = Violation("undefined", (undefined.atoms,), {}, undefined.reason)
-        reason = f"{undefined.reason} on a measure of {len(undefined.atoms[0])} atoms"
+        reason = f"{undefined.reason} on a measure of {atoms(len(undefined.atoms[0]))}"
         refuted = Finding(
             "well-defined", "refuted", reason, {}, self._counterexample("well-defined", violation)
         )
@@ -231,6 +237,8 @@ class _Run:
             return Finding(name, "refuted", outcome.reason, evidence, counterexample)
         if outcome.undecided:
             return Finding(name, "undecided", outcome.reason + refusal, evidence)
+        if not outcome.drawn + outcome.searched:
+            return Finding(name, "undecided", _UNTRIED + refusal, evidence)
         reason = outcome.reason or _tested(name, outcome)
         return Finding(name, "tested", reason + self._resolution() + refusal, evidence)
 
@@ -391,20 +399,21 @@ def _wanted(conditions: Iterable[str] | None, candidate: Candidate) -> tuple[str
     flow = isinstance(candidate, Flow)
     if conditions is None:
         return tuple(name for name in CONDITIONS if flow or name != "vlasov")
-    asked = {conditions} if isinstance(conditions, str) else set(conditions)
-    unknown = sorted(str(name) for name in asked if name not in CONDITIONS)
+    known = ", ".join(CONDITIONS)
+    if not isinstance(conditions, Iterable):
+        raise TypeError(f"conditions expects names among {known}. Got {conditions!r}.")
+    asked = [conditions] if isinstance(conditions, str) else list(conditions)
+    unknown = [repr(name) for name in asked if name not in CONDITIONS]
     if unknown:
-        raise ValueError(
-            f"conditions expects names among {', '.join(CONDITIONS)}. Got {', '.join(unknown)}."
-        )
+        raise ValueError(f"conditions expects names among {known}. Got {', '.join(unknown)}.")
     if not asked:
-        raise ValueError(f"conditions expects at least one of {', '.join(CONDITIONS)}.")
+        raise ValueError(f"conditions expects at least one of {known}.")
     if "vlasov" in asked and not flow:
         raise ValueError("the condition vlasov is about a Flow; the candidate is none.")
     before = {"well-defined"}
     if "B2" in asked:
         before |= {"continuous", "B1"}
-    return tuple(name for name in CONDITIONS if name in asked | before)
+    return tuple(name for name in CONDITIONS if name in before.union(asked))
 
 
 def origin(candidate: Candidate, target: str | None) -> dict[str, Any]:

@@ -366,14 +366,23 @@ def _print_report(candidate: Any, report: Any) -> None:
 
 
 def _write_reports(report: Any, json: str | None, html: str | None, junit: str | None) -> None:
-    if json not in (None, "-"):
-        report.to_json(json)
-    if html is not None:
-        report.to_html(html)
-    if junit is not None:
-        from pushforward.verify.report import junit as render
+    from pushforward.verify.report import junit as render
 
-        Path(junit).write_text(render(report), encoding="utf-8")
+    def write_junit(path: str) -> None:
+        Path(path).write_text(render(report), encoding="utf-8")
+
+    _write("--json", report.to_json, None if json == "-" else json)
+    _write("--html", report.to_html, html)
+    _write("--junit", write_junit, junit)
+
+
+def _write(option: str, write: Callable[[str], object], path: str | None) -> None:
+    if path is None:
+        return
+    try:
+        write(path)
+    except OSError as error:
+        raise ValueError(f"{option}: {path} could not be written: {error.strerror}.") from error
 
 
 def _code(report: Any) -> int:

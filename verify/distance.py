@@ -92,5 +92,8 @@ def clusters(points: np.ndarray, tolerance: float) -> list[np.ndarray]:
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial.distance import cdist
 
-    count, label = connected_components(cdist(points, points) <= tolerance, directed=False)
+    near = cdist(points, points) <= tolerance
+    if near.sum() == len(points):
+        return list(np.arange(len(points))[:, None])
+    count, label = connected_components(near, directed=False)
     return [np.flatnonzero(label == k) for k in range(count)]

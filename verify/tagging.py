@@ -8,6 +8,7 @@ which atom went where (Furuya, de Hoop, Lassas 2025, condition (B1); docs/mathem
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,7 +47,15 @@ def margin(weights: np.ndarray) -> float:
     """The smallest difference of two subset sums of the weights: how well masses can be read."""
     if len(weights) > LARGEST_DECODED:
         return 0.0
-    return float(np.diff(np.sort(subset_sums(weights))).min())
+    return float(np.diff(_sorted_sums(weights.tobytes())[1]).min())
+
+
+@lru_cache(maxsize=64)
+def _sorted_sums(weights: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """The order of the subset sums, and the sums in order; weights come back at every call."""
+    sums = subset_sums(np.frombuffer(weights))
+    order = np.argsort(sums)
+    return order, sums[order]
 
 
 def subset_sums(weights: np.ndarray) -> np.ndarray:
@@ -69,13 +78,13 @@ def decode(weights: np.ndarray, image: Atoms, tolerance: float, near: float) -> 
     points, masses = image
     groups = clusters(points, near)
     heads = np.array([points[group].mean(axis=0) for group in groups])
-    sums = subset_sums(weights)
-    order = np.argsort(sums)
+    order, sums = _sorted_sums(weights.tobytes())
     totals = np.array([masses[group].sum() for group in groups])
-    place = np.searchsorted(sums[order], totals)
-    left, right = order[np.maximum(place - 1, 0)], order[np.minimum(place, len(order) - 1)]
-    nearest = np.where(np.abs(sums[left] - totals) <= np.abs(sums[right] - totals), left, right)
-    mismatch = float(np.abs(sums[nearest] - totals).max())
+    place = np.searchsorted(sums, totals)
+    left, right = np.maximum(place - 1, 0), np.minimum(place, len(order) - 1)
+    at = np.where(np.abs(sums[left] - totals) <= np.abs(sums[right] - totals), left, right)
+    mismatch = float(np.abs(sums[at] - totals).max())
+    nearest = order[at]
     if mismatch > tolerance:
         return Decoded(None, mismatch, "an output mass is no sum of input weights")
     members = (nearest[:, None] >> np.arange(len(weights))) & 1

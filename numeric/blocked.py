@@ -16,6 +16,7 @@ from .parts import Part, aligned
 from .program import BINARY, CONDITIONS, LIKE, NARY, UNARY, Axis, Instruction, Program
 from .reductions import cumulant, integral, log_partition
 from .reference import Inputs, float_constant, like
+from .registered import FUNCTIONS, array_code
 from .tiles import Rules, Run, Work
 
 
@@ -104,6 +105,18 @@ def _power(work: Work, instruction: Instruction) -> Part:
     factors = [base.array] * int(size) + [work.xp.sqrt(base.array)] * (size.denominator == 2)
     value = reduce(lambda a, b: a * b, factors) if factors else work.xp.ones_like(base.array)
     return Part(value if exponent >= 0 else 1 / value, base.axes)
+
+
+def _registered(work: Work, instruction: Instruction) -> Part:
+    (argument,) = work.parts()
+    function = FUNCTIONS[str(instruction.attributes[0])]
+    if function.numpy is None:
+        raise ValueError(
+            f"engine='numpy' has no code for {function.name}; register it with numpy=, "
+            "or use engine='reference'"
+        )
+    value = array_code(function.name, function.numpy)(work.xp, argument.array)
+    return Part(work.xp.asarray(value, dtype=work.run.dtype), argument.axes)
 
 
 def _pow(work: Work, _: Instruction) -> Part:
@@ -195,6 +208,7 @@ RULES: Rules = {
     "parameter": _parameter,
     "constant": _constant,
     "power": _power,
+    "registered": _registered,
     "pow": _pow,
     "select": _select,
     "dot": _dot,

@@ -48,8 +48,10 @@ from ..symbolic import (
     Zero,
     ZeroMatrix,
 )
+from ..symbolic.heads import RegisteredHead
 from ..symbolic.terms import SLOT, Columns, FreshPoint, Term, free_symbols
 from .program import Axis, Builder, Program, Use
+from .registered import FUNCTIONS, RegisteredFunction
 
 _FUNCTIONS: Mapping[type, str] = {
     sympy.exp: "exp",
@@ -174,9 +176,19 @@ class _Lowering:
         value = self.builder.emit("sigmoid", self.value(u, scope))
         return value if k == 1 else self.builder.emit("power", value, attributes=(_text(k),))
 
+    def registered(self, term: Any, scope: _Scope) -> Use:
+        """A function of the user: the program holds its name, `FUNCTIONS` what it means."""
+        m = term.meaning
+        FUNCTIONS[m.name] = RegisteredFunction(m.name, m.value, m.numpy, m.c)
+        return self.builder.emit(
+            "registered", self.value(term.args[0], scope), attributes=(m.name,)
+        )
+
     @singledispatchmethod
     def rule(self, term: Any, scope: _Scope) -> Use:
         """The instructions of one head."""
+        if isinstance(term, RegisteredHead):
+            return self.registered(term, scope)
         name = _FUNCTIONS.get(type(term))
         if name is not None:
             return self.builder.emit(name, *self.values(term.args, scope))

@@ -35,6 +35,7 @@ def _arithmetic(digits: int) -> Arithmetic:
         power=lambda base, q: _elementwise(context, lambda b: context.power(b, _mpf(context, q)))(
             base
         ),
+        registered=lambda value: _elementwise(context, lambda t: value(t, context)),
     )
 
 

@@ -18,6 +18,7 @@ from .native_source import Kernel, render
 from .parts import Part, aligned
 from .program import Axis, Program
 from .reference import Inputs
+from .registered import c_functions
 from .schedule import Step, schedule
 from .shapes import Shape
 
@@ -59,7 +60,8 @@ def _loaded(program: Program, shapes: tuple[Shape, ...], dtype: str) -> _Loaded:
     kernel = render(program, shapes)
     bits = 8 * np.dtype(dtype).itemsize
     end = "long lanes(void) { return LANES; }\n"
-    library = compiled(f"#define REAL_BITS {bits}\n{PRELUDE}\n{kernel.text}\n{end}")
+    below = f"{PRELUDE}\n{c_functions(program)}"
+    library = compiled(f"#define REAL_BITS {bits}\n{below}\n{kernel.text}\n{end}")
     library.lanes.restype = ctypes.c_long
     functions = []
     for number in range(len(schedule(program).steps)):

@@ -7,6 +7,7 @@ from math import prod
 
 from .program import CONDITIONS, LIKE, Instruction
 from .reference import float_constant, like
+from .registered import FUNCTIONS, RegisteredFunction
 from .shapes import Shape
 
 FILLED = (*LIKE, "dot", "matvec", "matmul", "trace", "diagonal")
@@ -99,9 +100,17 @@ def _expression(instruction: Instruction) -> Callable[..., str]:
         return _selected
     if op == "power":
         return lambda part: _power(part, Fraction(str(instruction.attributes[0])))
+    if op == "registered":
+        return _registered(FUNCTIONS[str(instruction.attributes[0])])
     if op not in _FUNCTIONS:
         raise Unsupported(f"the function {op}")
     return lambda *parts: f"{_FUNCTIONS[op]}({', '.join(parts)})"
+
+
+def _registered(function: RegisteredFunction) -> Callable[..., str]:
+    if function.c is None:
+        raise Unsupported(f"the function {function.name}, registered without c=")
+    return lambda part: f"vregistered_{function.name}({part})"
 
 
 def _nested(function: str, parts: tuple[str, ...]) -> str:

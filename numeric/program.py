@@ -15,9 +15,11 @@ from dataclasses import dataclass, field
 
 UNARY = (
     "exp log sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
-    "erf erfc gamma loggamma digamma abs sign heaviside floor ceiling sigmoid softplus power not"
+    "erf erfc gamma loggamma digamma abs sign heaviside floor ceiling sigmoid softplus power not "
+    "registered"
 ).split()
-"""Functions of one number, applied to every component; `power` has its exponent as attribute."""
+"""Functions of one number, applied to every component; `power` has its exponent as attribute,
+`registered` the name of a function of the user."""
 
 BINARY = "pow atan2 less less_equal equal".split()
 """Functions of two numbers, applied to every component; a scalar operand meets each component."""

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.special
 
 from .program import LIKE, UNARY, Axis, Instruction, Program, Use
+from .registered import FUNCTIONS
 from .shapes import Shape, component_shapes
 
 CONSTANTS = {
@@ -66,6 +67,7 @@ class Arithmetic:
     constant: Callable[[str], Any]
     functions: Mapping[str, Callable[..., np.ndarray]]
     power: Callable[[np.ndarray, Fraction], np.ndarray]
+    registered: Callable[[Callable[[Any, Any], Any]], Callable[[np.ndarray], np.ndarray]]
 
 
 def interpret(
@@ -184,6 +186,11 @@ def _function(run: _Run, instruction: Instruction, *operands: np.ndarray) -> np.
 
 def _power(run: _Run, instruction: Instruction, base: np.ndarray) -> np.ndarray:
     return run.arithmetic.power(base, Fraction(str(instruction.attributes[0])))
+
+
+def _registered(run: _Run, instruction: Instruction, operand: np.ndarray) -> np.ndarray:
+    function = FUNCTIONS[str(instruction.attributes[0])]
+    return run.arithmetic.registered(function.value)(operand)
 
 
 def _select(run: _Run, _: Instruction, *operands: np.ndarray) -> np.ndarray:
@@ -311,6 +318,7 @@ RULES: Mapping[str, Callable[..., np.ndarray]] = {
     "parameter": _parameter,
     "constant": _constant,
     "power": _power,
+    "registered": _registered,
     "select": _select,
     "dot": _dot,
     "matvec": _matvec,
@@ -338,6 +346,12 @@ def float_constant(text: str) -> Any:
         return float(number)
     except OverflowError:
         return math.copysign(math.inf, number)
+
+
+def _float_registered(value: Callable[[Any, Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
+    from mpmath import fp  # functions of Python floats under the names of mpmath
+
+    return np.vectorize(lambda t: float(value(float(t), fp)), otypes=[np.float64])
 
 
 def _float_power(base: np.ndarray, exponent: Fraction) -> np.ndarray:
@@ -394,4 +408,5 @@ FLOAT64 = Arithmetic(
         "not": np.logical_not,
     },
     power=_float_power,
+    registered=_float_registered,
 )

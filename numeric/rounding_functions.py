@@ -14,6 +14,7 @@ import scipy.special
 
 from .program import Instruction
 from .reference import FLOAT64
+from .registered import FUNCTIONS
 
 if TYPE_CHECKING:
     from .rounding import Analysis
@@ -70,6 +71,12 @@ def extreme(run: Analysis, instruction: Instruction, *terms: Known) -> Known:
     error = reduce(np.maximum, [term.error for term in terms])
     value = _plain(instruction, *(term.value for term in terms))
     return Known(value, error, np.abs(value))
+
+
+def registered(run: Analysis, instruction: Instruction, a: Known) -> Known:
+    """A function of the user: nothing is known of its slope or of its code."""
+    value = FLOAT64.registered(FUNCTIONS[str(instruction.attributes[0])].value)(a.value)
+    return Known(value, np.full(np.shape(value), np.inf), np.abs(value))
 
 
 def power(run: Analysis, instruction: Instruction, a: Known) -> Known:
@@ -147,6 +154,7 @@ FUNCTION_RULES: Mapping[str, Callable[..., Known]] = {
     **dict.fromkeys(("less", "less_equal", "equal"), compare),
     **dict.fromkeys(("and", "or", "not"), logic),
     "power": power,
+    "registered": registered,
     "pow": pow_,
     "atan2": atan2,
     "select": select,

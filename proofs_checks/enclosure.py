@@ -30,7 +30,7 @@ from ..symbolic.terms import Slot, height
 from . import vectors as vectors
 from .averages import variance
 from .conditions import branches
-from .heads import HEADS, power, power_is_continuous
+from .heads import head_of, power, power_is_continuous
 from .interval import Interval, Unbounded, enclosing, hull, rigorous, symmetric, total
 from .region import ONE, ZERO, MatrixRange, VectorRange, hull_of_range, norm_of, union, vector_range
 from .scope import Place, Scope, Stopped, Vacuous, enclose, read, rule, short
@@ -191,7 +191,7 @@ def _(term: Any, scope: Scope) -> Interval:
 
 @rule.register(sympy.Function)
 def _(term: Any, scope: Scope) -> Interval:
-    name, head = type(term).__name__, HEADS.get(type(term))
+    name, head = type(term).__name__, head_of(type(term))
     if head is None:
         raise Stopped(name, f"no rule is known for the function {name}")
     argument = enclose(term.args[0], scope)

@@ -7,7 +7,8 @@ from enum import IntEnum
 import sympy
 from flint import arb
 
-from .interval import Interval
+from ..symbolic.heads import Meaning, RegisteredHead
+from .interval import Interval, Unbounded
 from .region import ONE, ZERO
 
 Image = Callable[[Interval], Interval]
@@ -118,6 +119,23 @@ HEADS: dict[type, Head] = {
     sympy.floor: Head(_rising(arb.floor), _ONE_FLOOR, _rising(arb.floor)),
     sympy.ceiling: Head(_rising(arb.ceil), _ONE_CEILING, _rising(arb.ceil)),
 }
+
+
+def head_of(function: type) -> Head | None:
+    """The rule of a function, one of ours or one that the user registered as continuous."""
+    if function in HEADS or not issubclass(function, RegisteredHead):
+        return HEADS.get(function)
+    meaning = function.meaning
+    return Head(_registered(meaning)) if meaning.continuous else None
+
+
+def _registered(meaning: Meaning) -> Image:
+    def image(t: Interval) -> Interval:
+        if meaning.enclosure is None:
+            raise Unbounded(f"{meaning.name} is registered without an enclosure")
+        return t.image(meaning.enclosure)
+
+    return image
 
 
 def power_is_continuous(base: Interval, exponent: Interval) -> bool:

@@ -56,7 +56,7 @@ from .conditions import agree, branches, relations
 from .derivation import Proof, Refusal, Step
 from .enclosure import inside
 from .guards import stays
-from .heads import HEADS, POSITIVE, where_power
+from .heads import POSITIVE, head_of, where_power
 from .interval import Unbounded, hull, rigorous
 from .scope import Place, Scope, Stopped, Vacuous, enclose, read, short
 from .shapes import Shapes
@@ -198,7 +198,7 @@ def _(term: Any, scope: Scope) -> Step:
 
 @rule.register(sympy.Function)
 def _(term: Any, scope: Scope) -> Step:
-    name, head = type(term).__name__, HEADS.get(type(term))
+    name, head = type(term).__name__, head_of(type(term))
     if head is None:
         raise Stopped(name, f"no rule of continuity is known for the function {name}")
     argument = term.args[0]

@@ -24,8 +24,8 @@ from .gateaux import (
     MassAt as MassAt,
     NotDerivable as NotDerivable,
     gateaux as gateaux,
-    register as register,
 )
+from .heads import RegisteredHead as RegisteredHead, register as register
 from .linear import gradient_in as gradient_in, jacobian_in as jacobian_in
 from .maps import (
     DerivedTerm as DerivedTerm,

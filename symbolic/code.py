@@ -13,6 +13,7 @@ from sympy import Add, Expr, Float, Mul, Piecewise, Pow, Rational, S, Symbol
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
+from .heads import RegisteredHead
 from .terms import Term
 
 
@@ -107,6 +108,7 @@ class Syntax:
     maximum: str
     minimum: str
     nan: str
+    language: str
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def _(e: Expr, write: Scalars) -> str:
         return write.leaf(e)
     if not e.args:
         return repr(float(e))
+    if isinstance(e, RegisteredHead):
+        return e.meaning.text(write.syntax.language, write.part(e.args[0]))
     name = type(e).__name__
     args = [write.part(a) for a in e.args]
     if name in ("Max", "Min"):

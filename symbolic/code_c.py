@@ -63,6 +63,7 @@ SYNTAX = Syntax(
     maximum="fmax",
     minimum="fmin",
     nan="NAN",
+    language="c",
 )  # fmt: skip
 
 HELPERS = {

@@ -61,6 +61,7 @@ SYNTAX = Syntax(
     maximum="np.maximum",
     minimum="np.minimum",
     nan="np.nan",
+    language="numpy",
 )  # fmt: skip
 
 

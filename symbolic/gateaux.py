@@ -2,7 +2,7 @@
 
 A direction is a change of a point or of a parameter (`Along`) or a unit mass added to a measure
 (`MassAt`). Every rule is exact. A head without a rule raises `NotDerivable`, which names it;
-`register` adds one.
+`rule.register` adds one.
 
 The rule of a Gibbs law closes the family of cumulants under differentiation (docs/mathematics.md):
 
@@ -151,11 +151,8 @@ def rule(term: Any, go: Gateaux) -> Any:
     """The derivative of one head; `go` differentiates what is inside."""
     raise NotDerivable(
         f"no rule for the derivative of {type(term).__name__} in {term}; "
-        f"add one with register({type(term).__name__})"
+        f"add one with gateaux.rule.register({type(term).__name__})"
     )
-
-
-register = rule.register
 
 
 # ---- scalars: SymPy's own heads by the one chain rule

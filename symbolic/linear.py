@@ -221,8 +221,8 @@ def traced(m: Any) -> Expr:
 def _traced_cumulant(k: Any, rest: tuple) -> Expr:
     """`tr(K R)` for a cumulant K of the vectors g and h: its central moments, with `<g, R h>`.
 
-    `k(g, h, ..)` is the sum over partitions without singletons of (-1)^(b-1) (b-1)! times the product
-    of the E[block]; where g and h fall in two blocks, their means are multiplied.
+    `k(g, h, ..)` is the sum over partitions without singletons of (-1)^(b-1) (b-1)! times the
+    product of the E[block]; where g and h fall in two blocks, their means are multiplied.
     """
     y, (*slots, energy) = k.opened(frozenset().union(*map(free_symbols, rest)))
 

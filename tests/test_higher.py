@@ -1,5 +1,7 @@
 """Derivatives of three axes and more, by differences of the oracle and by components."""
 
+import functools
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -178,7 +180,8 @@ def test_derivative_of_a_functional_of_the_image(name):
     assert agrees(flat(*env[MU], env[X]), want, 1e-8)
     gradient = values_of(G.functional_gradient(energy), env)(*env[MU], env[X])
     for i in range(2):
-        want = difference(lambda t, e=np.eye(2)[i]: flat(*env[MU], env[X] + t * e)[0])
+        unit = np.eye(2)[i]
+        want = difference(lambda t, e=unit: flat(*env[MU], env[X] + t * e)[0])
         assert agrees(gradient[0, i], want, 1e-8)
 
 
@@ -227,7 +230,8 @@ def test_gradient_of_the_trace_of_a_cumulant(more):
         gradient = gradient_in(gateaux(term, Along(X, u)), u)
         got = value(gradient, env | {u: 0 * env[X]})
         for i in range(2):
-            want = difference(lambda t, i=i: value(term, point_moves(X, i)(env, t)))
+            moved = functools.partial(point_moves(X, i), env)
+            want = difference(lambda t, term=term, moved=moved: value(term, moved(t)))
             assert agrees(got[i], want, 1e-8)
     spread = Trace(covariance(Y, Y, Y, MU, energy=dot(X, A @ Y)))
     u = FreshPoint()

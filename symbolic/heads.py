@@ -1,0 +1,120 @@
+"""Scalar functions of one's own: meaning, derivative, code and enclosure in one place.
+
+A registered head is a SymPy function that nothing sees through. It stands wherever `tanh` may
+stand, on every engine that has its code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from keyword import iskeyword
+from re import sub
+from typing import Any
+
+import mpmath
+from sympy import Expr, Float, Function
+
+from .canonical import OURS, THEIRS
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a registered head is, see `register`."""
+
+    name: str
+    value: Callable[[Any, Any], Any]
+    derivative: Callable[[Expr], Any]
+    numpy: str | None
+    c: str | None
+    enclosure: Callable[[Any], Any] | None
+    continuous: bool
+
+    def text(self, language: str, argument: str) -> str:
+        """The head at an argument, as an expression of "numpy" or "c"."""
+        template = {"numpy": self.numpy, "c": self.c}[language]
+        if template is None:
+            raise ValueError(
+                f"no program for {self.name} in {language}; register it with {language}="
+            )
+        return "(" + sub(r"\bt\b", lambda _: f"({argument})", template) + ")"
+
+
+class RegisteredHead(Function):
+    """A function that `register` made."""
+
+    nargs = 1
+    meaning: Meaning
+
+    def fdiff(self, argindex: int = 1) -> Any:
+        return self.meaning.derivative(self.args[0])
+
+    def _eval_is_extended_real(self) -> bool | None:
+        return self.args[0].is_extended_real
+
+    def _eval_evalf(self, prec: int) -> Any:
+        argument = self.args[0]._eval_evalf(prec)
+        if argument is None or not argument.is_Float:
+            return None
+        with mpmath.workprec(prec + 10):
+            return Float(self.meaning.value(mpmath.mpf(argument._mpf_), mpmath.mp), precision=prec)
+
+    def __reduce__(self) -> Any:
+        return _applied, (type(self).__name__, *self.args)
+
+
+REGISTERED: dict[str, type[RegisteredHead]] = {}
+
+
+def _applied(name: str, argument: Any) -> Any:
+    if name not in REGISTERED:
+        raise ValueError(f"the function {name} is registered in another process; register it here")
+    return REGISTERED[name](argument)
+
+
+def register(
+    name: str,
+    *,
+    value: Callable[[Any, Any], Any],
+    derivative: Callable[[Expr], Any],
+    numpy: str | None = None,
+    c: str | None = None,
+    enclosure: Callable[[Any], Any] | None = None,
+    continuous: bool = False,
+) -> Any:
+    """A scalar function of one real variable, to use in terms like those of SymPy.
+
+    Args:
+        name: an identifier that is no name of ours or of a function known here.
+        value: what it means, from a number t and an mpmath context: the engines "reference" (in
+            floating point) and "mpmath" (at any precision) call it.
+        derivative: its derivative, from a scalar term to a scalar term; it may use the head itself.
+        numpy: a Python expression in `t` and the array library `np`, for the engine "numpy" and
+            for `code`.
+        c: an expression of C in `t`, for the engine "native" and for `code`.
+        enclosure: from a ball `t` of python-flint (`arb`) to one that encloses the image of t.
+        continuous: whether it is continuous on the whole line. Proofs refuse a head that is not,
+            and name it.
+
+    Returns:
+        The SymPy function.
+
+    Raises:
+        ValueError: the name is no identifier, or taken.
+
+    >>> from .terms import Point, dot
+    >>> cubic = register("cubic", value=lambda t, mp: t**3, derivative=lambda t: 3 * t**2,
+    ...                  numpy="t**3", c="t * t * t", continuous=True)
+    >>> x, y = Point("x"), Point("y")
+    >>> cubic(dot(x, y))
+    cubic(<x, y>)
+    >>> from .gateaux import Along, gateaux
+    >>> gateaux(cubic(dot(x, y)), Along(x, y))
+    3*<x, y>**2*<y, y>
+    """
+    if not (name.isidentifier() and name.isascii()) or iskeyword(name):
+        raise ValueError(f"the name of a function is an identifier, got {name!r}")
+    if name in REGISTERED or name in OURS or name in THEIRS:
+        raise ValueError(f"the name {name} is taken; take another")
+    meaning = Meaning(name, value, derivative, numpy, c, enclosure, continuous)
+    head = type(name, (RegisteredHead,), {"meaning": meaning, "__doc__": f"The function {name}."})
+    REGISTERED[name] = THEIRS[name] = head
+    return head

@@ -1,6 +1,17 @@
 """What every test runs under."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A slow machine is no failure, and the same commit draws the same examples.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -33,7 +33,7 @@ from .trials import Outcome, Violation, affordable_sizes
 from .well_defined import check_well_defined
 
 BUDGETS = {"quick": 5.0, "standard": 30.0, "thorough": 600.0}
-SHARES = {"well-defined": 2.0, "continuous": 3.0, "B1": 1.0, "B2": 4.0, "vlasov": 3.0}
+SHARES = {"well-defined": 2.0, "continuous": 3.0, "B1": 1.0, "B2": 5.0, "vlasov": 3.0}
 THEOREM = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
 
 _UNTRIED = "the budget was spent before anything was tried"

@@ -3,6 +3,7 @@
 Every formula on the page is printed by this package.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,4 +82,4 @@ def _formula(name: str, formula: Any) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    print(page(), end="")
+    sys.stdout.write(page())

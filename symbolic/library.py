@@ -79,6 +79,15 @@ def gelu(t: Expr) -> Expr:
     return t * (1 + sympy.erf(t / sqrt(2))) / 2
 
 
+def softplus(t: Expr) -> Expr:
+    """`log(1 + exp(t))`.
+
+    >>> softplus(S.Zero)
+    log(2)
+    """
+    return log(1 + exp(t))
+
+
 def silu(t: Expr) -> Expr:
     """`t / (1 + exp(-t))`.
 

@@ -227,7 +227,7 @@ def word(name: str) -> Sign:
 
 
 def differential() -> Sign:
-    return Sign("d", r"\mathrm{d}", "d", "mo")
+    return Sign("d", r"\mathrm{d}", "d", "mtext")
 
 
 def _weight(energy: Expr, binder: Any, page: Page) -> Box:

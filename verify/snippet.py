@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
 from .candidates import Candidate, Flow, MeasureMap, TokenMap
 from .subject import Atoms
@@ -15,14 +15,26 @@ _CALLS = {
 }
 
 
-def snippet(candidate: Candidate, violation: Violation) -> str:
-    """A few lines that define the measures as arrays and call the user's function `fn` on them."""
+LARGEST_WRITTEN = 2048
+
+
+def snippet(candidate: Candidate, violation: Violation, stored: Path) -> str:
+    """A few lines that define the measures as arrays and call the user's function `fn` on them.
+
+    Measures too large to read are taken from the file `stored` that holds the finding.
+    """
     lines = ["import numpy as np", "", f"# {violation.sentence}", _bring(candidate)]
-    names = []
-    for k, atoms in enumerate(violation.measures):
-        suffix = "" if k == 0 else "_" + "abcdefgh"[k]
-        names.append((f"points{suffix}", f"weights{suffix}"))
-        lines += _arrays(candidate, atoms, names[-1])
+    if any(points.size > LARGEST_WRITTEN for points, _ in violation.measures):
+        names = _names(violation)
+        lines += ["import json", f"with open({str(stored)!r}) as file:"]
+        lines.append('    stored = json.load(file)["counterexample"]["measures"]')
+        for k, (points, weights) in enumerate(names):
+            lines.append(f'{points} = np.array(stored[{k}]["points"])')
+            lines.append(f'{weights} = np.array(stored[{k}]["weights"])')
+        return "\n".join([*lines, *(f"print({_call(candidate, name)})" for name in names)]) + "\n"
+    names = _names(violation)
+    for atoms, pair in zip(violation.measures, names, strict=True):
+        lines += _arrays(candidate, atoms, pair)
     if violation.operation == "queries":
         (p, w), (x, _) = names
         lines.append(f"print(fn({p}, {w}, {x}), fn({p}, {w}, {x}[:1]))")
@@ -31,6 +43,11 @@ def snippet(candidate: Candidate, violation: Violation) -> str:
             names *= 2
         lines += [f"print({_call(candidate, name)})" for name in names]
     return "\n".join(lines) + "\n"
+
+
+def _names(violation: Violation) -> list[tuple[str, str]]:
+    suffixes = ["", *(f"_{letter}" for letter in "bcdefgh")]
+    return [(f"points{s}", f"weights{s}") for s in suffixes[: len(violation.measures)]]
 
 
 def _bring(candidate: Candidate) -> str:
@@ -55,14 +72,8 @@ def _arrays(candidate: Candidate, atoms: Atoms, names: tuple[str, str]) -> list[
         from .subject import LARGEST, as_counts
 
         counts = as_counts(weights, LARGEST)
-        lines = [f"{names[0]} = {_text(points)}"]
+        lines = [f"{names[0]} = np.array({points.tolist()})"]
         if (counts == 1).all():
             return lines
         return [*lines, f"{names[0]} = np.repeat({names[0]}, {counts.tolist()}, axis=0)"]
-    return [f"{names[0]} = {_text(points)}", f"{names[1]} = {_text(weights)}"]
-
-
-def _text(array: np.ndarray) -> str:
-    if array.size > 4096:
-        return f"...  # {array.shape}, see the stored finding"
-    return f"np.array({array.tolist()})"
+    return [f"{names[0]} = np.array({points.tolist()})", f"{names[1]} = np.array({weights.tolist()})"]

@@ -26,7 +26,7 @@ from .regular import check_regular
 from .report import atoms
 from .snippet import snippet
 from .solving import check_vlasov
-from .store import save
+from .store import path_of, save
 from .subject import Clock, OutOfTime, Subject, Undefined, Unsupported
 from .support import check_support
 from .trials import Outcome, Violation, affordable_sizes
@@ -257,14 +257,14 @@ class _Run:
                 [[m.points.tolist(), m.weights.tolist()] for m in measures],
             ]
         )
-        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        identifier = f"{name.lower()}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
         found = Counterexample(
             condition=name,
             operation=violation.operation,
             measures=measures,
             numbers=violation.numbers,
-            id=f"{name.lower()}-{digest}",
-            snippet=snippet(self.candidate, violation),
+            id=identifier,
+            snippet=snippet(self.candidate, violation, path_of(identifier)),
         )
         again = partial(reevaluate, self.candidate, found)
         found = Counterexample(

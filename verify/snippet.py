@@ -31,7 +31,7 @@ def snippet(candidate: Candidate, violation: Violation, stored: Path) -> str:
         for k, (points, weights) in enumerate(names):
             lines.append(f'{points} = np.array(stored[{k}]["points"])')
             lines.append(f'{weights} = np.array(stored[{k}]["weights"])')
-        return "\n".join([*lines, *(f"print({_call(candidate, name)})" for name in names)]) + "\n"
+        return "\n".join([*lines, *_prints(candidate, violation, names)]) + "\n"
     names = _names(violation)
     for atoms, pair in zip(violation.measures, names, strict=True):
         lines += _arrays(candidate, atoms, pair)
@@ -41,8 +41,17 @@ def snippet(candidate: Candidate, violation: Violation, stored: Path) -> str:
     else:
         if violation.operation == "repeat":
             names *= 2
-        lines += [f"print({_call(candidate, name)})" for name in names]
+        lines += _prints(candidate, violation, names)
     return "\n".join(lines) + "\n"
+
+
+def _prints(
+    candidate: Candidate, violation: Violation, names: list[tuple[str, str]]
+) -> list[str]:
+    """One line a measure; where one atom is followed, its row alone."""
+    by_rows = not isinstance(candidate, (MeasureMap, TokenMap))
+    row = f"[{int(violation.numbers['tag'])}]" if by_rows and "tag" in violation.numbers else ""
+    return [f"print({_call(candidate, name)}{row})" for name in names]
 
 
 def _names(violation: Violation) -> list[tuple[str, str]]:
@@ -76,4 +85,5 @@ def _arrays(candidate: Candidate, atoms: Atoms, names: tuple[str, str]) -> list[
         if (counts == 1).all():
             return lines
         return [*lines, f"{names[0]} = np.repeat({names[0]}, {counts.tolist()}, axis=0)"]
-    return [f"{names[0]} = np.array({points.tolist()})", f"{names[1]} = np.array({weights.tolist()})"]
+    arrays = zip(names, (points, weights), strict=True)
+    return [f"{name} = np.array({array.tolist()})" for name, array in arrays]

@@ -4,7 +4,7 @@ Source: Carmona & Delarue (2018), vol. I, ch. 5 (derivatives in measures); Dobru
 (mean-field limits); docs/mathematics.md, Vlasov equation.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from . import printing
 from .binders import Integral
 from .expansion import expanded, summands, vanishes
 from .gateaux import Along, gateaux
+from .invariants import Decision, Gradient, decide, rate_along, wasserstein_gradient
 from .maps import DerivedTerm, VelocityField, _test
 from .substitution import substitute
-from .terms import Dot, FreshPoint, MatVec, Point, Scaled, Stack, VectorTerm, size
+from .terms import Dot, FreshPoint, MatVec, Outer, Point, Scaled, Stack, VectorTerm, kind, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Vlasov:
     characteristics: d/dt x = V(mu, x) = int y mu(dy) - |mu| x, mu = (flow)#mu_0
     weak form: d/dt <phi, mu> = int <grad phi(x), V(mu, x)> mu(dx)
     linearisation: d_t h + div(V h + mu int dV/dm(mu, .)(z) h(dz)) = 0, dV/dm(mu, x)(z) = z - x
+    adjoint: -d_t psi = <grad psi(x), V(mu, x)> + int <grad psi(y), dV/dm(mu, y)(x)> mu(dy)
+    moments: d/dt int x mu(dx) = 0, d/dt int x x^T mu(dx) = ...
     volume: d/dt log det D_x flow = div V(mu, x) = -dim(x) |mu|
     invariants: the mass and the weights; the mean of x
     """
@@ -68,9 +71,9 @@ class Vlasov:
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """Equation, characteristics, weak form, linearisation, volume and invariants."""
+        """The equation and what follows from it, in the order in which they are printed."""
         return (self.equation, self.characteristics, self.weak_form, self.linearisation,
-                self.volume, self.invariants)  # fmt: skip
+                self.adjoint, self.moments, self.volume, self.invariants)  # fmt: skip
 
     @property
     def _names(self) -> dict[str, str]:
@@ -148,12 +151,166 @@ class Vlasov:
              r"{{\delta m}}({MU}, {X})({z}) = {FT}").format_map(n),
         )  # fmt: skip
 
-    def tangent(self, xi: Point, eta: Callable[[VectorTerm], VectorTerm]) -> DerivedTerm:
-        """The velocity of a small displacement: `D_x V xi + int D_mu V(z) eta(z) mu(dz)`.
+    @property
+    def adjoint(self) -> Statement:
+        """The backward equation of test functions, dual to the linearisation.
+
+        `d/dt <psi, h> = 0` for solutions h of the linearisation; `adjoint_rate(psi)` is a term.
+        """
+        n, y = self._names, _other(self.field.x, "y", "y'")
+        n |= {"y": str(y)}
+        return Statement(
+            "adjoint",
+            ("-d_t psi = <grad psi({x}), {V}> + "
+             "int <grad psi({y}), dV/dm({mu}, {y})({x})> {mu}(d{y})").format_map(n),
+            (r"-\partial_t \psi = \langle\nabla\psi({X}), {VV}\rangle + \int \left\langle"
+             r"\nabla\psi({y}), \frac{{\delta V}}{{\delta m}}({MU}, {y})({X})\right\rangle"
+             r"{MU}(\mathrm{{d}}{y})").format_map(n),
+        )  # fmt: skip
+
+    def adjoint_rate(self, psi: Callable[[VectorTerm], Expr]) -> DerivedTerm:
+        """The adjoint of the linearisation applied to psi, a scalar term in x.
+
+        `<grad psi(x), V(mu, x)> + int <grad psi(y), dV/dm(mu, y)(x)> mu(dy)`; it is the flat
+        derivative of the right side of the weak form.
+
+        Source: Carmona & Delarue (2018), vol. I, ch. 5; docs/mathematics.md, section 9.
+
+        >>> from .terms import Measure, component
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> V = VelocityField(Integral(y, y, mu), x, mu)
+        >>> print(V.vlasov().adjoint_rate(lambda v: component(v, 0)))
+        x[0] |mu| + (int y mu(dy))[0]
+        """
+        field, y = self.field, FreshPoint()
+        here = gateaux(_test(psi, field.x), Along(field.x, field.term))
+        z = FreshPoint()
+        flat = substitute(field._flat(z), {field.x: y, z: field.x})
+        there = Integral(gateaux(_test(psi, y), Along(y, flat)), y, field.mu)
+        return field._derived("adjoint", here + there, (), field.parameters)
+
+    @property
+    def moments(self) -> Statement:
+        """The equations of the mean and of the second moment; not closed unless V makes them so."""
+        n = self._names
+        mean, second = self.mean_rate(), self.second_moment_rate()
+        n |= {"m": str(mean), "M": str(second), "MT": mean.latex(), "ST": second.latex()}
+        return Statement(
+            "moments",
+            ("d/dt int {x} {mu}(d{x}) = {m}, "
+             "d/dt int {x} {x}^T {mu}(d{x}) = {M}").format_map(n),
+            (r"\frac{{\mathrm{{d}}}}{{\mathrm{{d}}t}}\int {X}\,{MU}(\mathrm{{d}}{X}) = {MT}, \qquad "
+             r"\frac{{\mathrm{{d}}}}{{\mathrm{{d}}t}}\int {X}{X}^\top {MU}(\mathrm{{d}}{X}) = {ST}"
+             ).format_map(n),
+        )  # fmt: skip
+
+    def mean_rate(self) -> DerivedTerm:
+        """The rate of `int x mu(dx)`, the vector `int V(mu, x) mu(dx)`.
+
+        >>> from .terms import Measure
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(VelocityField(-x, x, mu).vlasov().mean_rate())
+        -int y mu(dy)
+        """
+        return self.rate(Integral(self.field.x, self.field.x, self.field.mu))
+
+    def second_moment_rate(self) -> DerivedTerm:
+        """The rate of `int x x^T mu(dx)`, the matrix `int V x^T + x V^T mu(dx)`.
+
+        >>> from .library import linear_attention
+        >>> attention = linear_attention()
+        >>> V = VelocityField(attention.term, attention.x, attention.mu)
+        >>> print(V.vlasov().second_moment_rate().kind)
+        rate
+        """
+        x, mu = self.field.x, self.field.mu
+        return self.rate(Integral(Outer(x, x), x, mu))
+
+    def rate(self, quantity: Any) -> DerivedTerm:
+        """The rate along the flow of a term `g(mu, x)`, a scalar, vector or matrix.
+
+        `D_x g V + int D_mu g(mu, x)(y) V(mu, y) mu(dy)`, with x on a characteristic.
+
+        >>> from .terms import Measure, norm2
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(VelocityField(-x, x, mu).vlasov().rate(norm2(x)))
+        -2 |x|^2
+        """
+        kind(quantity)
+        term = rate_along(quantity, self.field)
+        return self.field._derived("rate", term, (), self.field.parameters)
+
+    def conserves(
+        self, quantity: Any, *, symmetric: Iterable[Any] = (), sphere: bool = False
+    ) -> Decision:
+        """Whether a quantity is "conserved", "dissipated" (it never grows) or "not decided".
+
+        Args:
+            quantity: "mass", "mean", "second moment", "variance" (of mu over its mass), "energy"
+                (of a gradient field); a Python function phi of a vector, for `int phi dmu`; a
+                scalar or vector term in mu; or one in mu and x, followed along characteristics.
+            symmetric: matrices that are taken as symmetric.
+            sphere: whether mu lives on the unit sphere.
+
+        Returns:
+            The verdict with its argument and the rate. "conserved" and "dissipated" hold for every
+            measure and all parameters of the declared signs; "not decided" denies nothing.
+
+        Source: docs/mathematics.md, section 9.
+
+        >>> from .library import consensus
+        >>> print(consensus().vlasov().conserves("mean"))
+        mean: conserved; its rate vanishes
+        >>> consensus().vlasov().conserves("variance").verdict
+        'dissipated'
+        """
+        return decide(self.field, quantity, symmetric, sphere)
+
+    def gradient(self, *, symmetric: Iterable[Any] = (), sphere: bool = False) -> Gradient:
+        """Whether `V = -grad dE/dm` for an energy E, and the energy in closed form if found.
+
+        On a simply connected domain that is so exactly when D_x V is symmetric and
+        `D_mu V(mu, x)(y) = D_mu V(mu, y)(x)^T`. A softmax field is a gradient for the metric
+        weighted by its normaliser only. On the sphere, `V = -P_x grad dE/dm`.
+
+        Args:
+            symmetric: matrices that are taken as symmetric.
+            sphere: whether the field is one on the unit sphere, written as `w - <x, w> x`.
+
+        Source: Ambrosio, Gigli & Savare (2008), ch. 10-11; Geshkovski et al. (2023),
+        arXiv:2312.10794.
+
+        >>> from .library import consensus
+        >>> print(consensus().vlasov().gradient().energy)
+        int int <w - y, w - y> mu(dy) mu(dw)/4
+        """
+        return wasserstein_gradient(self.field, symmetric=symmetric, sphere=sphere)
+
+    def log_density_rate(self) -> DerivedTerm:
+        """The rate of `log rho(t, X_t)` of a density along characteristics, `-div V(mu, x)`.
+
+        >>> from .library import consensus
+        >>> print(consensus().vlasov().log_density_rate())
+        dim(x) |mu|
+        """
+        term = -self.field.divergence().term
+        return self.field._derived("log_density_rate", term, (), self.field.parameters)
+
+    def tangent(
+        self,
+        xi: Point,
+        eta: Callable[[VectorTerm], VectorTerm],
+        density: Callable[[VectorTerm], Expr] | None = None,
+    ) -> DerivedTerm:
+        """The velocity of a small displacement along characteristics, the linearised equation.
+
+        `D_x V xi + int D_mu V(z) eta(z) mu(dz) + int dV/dm(z) c(z) mu(dz)`.
 
         Args:
             xi: the displacement of the query point, a further point.
             eta: the displacement of the atom at z, as a Python function of z.
+            density: c, the relative change of the mass at z, as a Python function of z; none if
+                left out.
 
         >>> from .terms import Measure
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
@@ -166,6 +323,8 @@ class Vlasov:
         here = gateaux(field.term, Along(field.x, xi))
         pull = gateaux(field._flat(z), Along(z, eta(z)))
         term = here + Integral(pull, z, field.mu)
+        if density is not None:
+            term += Integral(_test(density, z) * field._flat(z), z, field.mu)
         return field._derived("tangent", term, (xi,), field.parameters)
 
     @property

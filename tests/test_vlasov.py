@@ -17,6 +17,7 @@ from pushforward.symbolic import (
     gibbs,
     integral,
     norm2,
+    outer,
     stack,
 )
 
@@ -97,8 +98,8 @@ def test_statements_can_be_read():
     assert r"\partial_t \mu" in vlasov.latex() and vlasov.latex().count("&") >= 6
     assert "E_p[y]" in vlasov.equation.text
     names = [s.name for s in vlasov.statements]
-    assert names == ["equation", "characteristics", "weak form", "linearisation", "volume",
-                     "invariants"]  # fmt: skip
+    assert names == ["equation", "characteristics", "weak form", "linearisation", "adjoint",
+                     "moments", "volume", "invariants"]  # fmt: skip
 
 
 def test_derive_lists_all_derivatives():
@@ -107,3 +108,85 @@ def test_derive_lists_all_derivatives():
     assert "V Cov_p(y) A^T" in str(found)
     assert r"\frac{\delta^2 V}{\delta m^2}" in found.latex()
     assert found.lions_derivative == ATTENTION.lions_derivative(Z)
+
+
+def shifted(field, term, env, t):
+    """The value of a term in mu after an Euler step of size t of the particles."""
+    return value(term, step(field, env, t))
+
+
+def test_moment_equations_are_the_rates_of_the_moments():
+    env = environment(3)
+    vlasov = ATTENTION.vlasov()
+    for moment, rate in (
+        (integral(X, X, MU), vlasov.mean_rate()),
+        (integral(outer(X, X), X, MU), vlasov.second_moment_rate()),
+    ):
+        difference = shifted(ATTENTION, moment, env, 1e-5) - shifted(ATTENTION, moment, env, -1e-5)
+        np.testing.assert_allclose(value(rate.term, env), difference / 2e-5, atol=1e-9)
+
+
+def test_rate_follows_a_characteristic():
+    env = environment(4)
+    term = dot(X, integral(norm2(Y) * Y, Y, MU))
+    speed = value(ATTENTION.term, env)
+
+    def moved(t):
+        return value(term, step(ATTENTION, env, t) | {X: env[X] + t * speed})
+
+    rate = ATTENTION.vlasov().rate(term)
+    assert value(rate.term, env) == pytest.approx((moved(1e-5) - moved(-1e-5)) / 2e-5, abs=1e-9)
+
+
+def test_adjoint_is_the_change_of_the_weak_form_as_mass_arrives():
+    env = environment(5)
+    psi = lambda v: sp.sin(component(v, 0)) * component(v, 1)  # noqa: E731
+    vlasov = ATTENTION.vlasov()
+    weak = vlasov.weak(psi).term
+
+    def with_mass(eps):
+        points, weights = env[MU]
+        return value(
+            weak, env | {MU: (np.vstack([points, env[X][None]]), np.append(weights, eps))}
+        )
+
+    rate = (with_mass(1e-5) - with_mass(-1e-5)) / 2e-5
+    assert value(vlasov.adjoint_rate(psi).term, env) == pytest.approx(rate, abs=1e-8)
+
+
+def test_tangent_sees_a_change_of_the_weights():
+    env = environment(6)
+    still = lambda z: 0 * z  # noqa: E731
+    tangent = ATTENTION.vlasov().tangent(U, still, lambda z: component(z, 0))
+    points, weights = env[MU]
+
+    def changed(t):
+        heavier = weights * (1 + t * points[:, 0])
+        return value(ATTENTION.term, env | {X: env[X] + t * env[U], MU: (points, heavier)})
+
+    rate = (changed(1e-5) - changed(-1e-5)) / 2e-5
+    np.testing.assert_allclose(value(tangent.term, env), rate, atol=1e-9)
+
+
+def test_terms_bind_and_agree_with_the_oracle():
+    env = environment(7)
+    points, weights = env[MU]
+    vlasov = ATTENTION.vlasov()
+    for derived in (vlasov.mean_rate(), vlasov.second_moment_rate(), vlasov.log_density_rate(),
+                    vlasov.adjoint_rate(norm2)):  # fmt: skip
+        bound = derived.bind(A=env[A], V=env[V])
+        found = bound(points, weights, env[X][None])
+        np.testing.assert_allclose(found[0], value(derived.term, env), atol=1e-12)
+
+
+def test_log_density_follows_the_volume_of_a_flow():
+    env = environment(8)
+    points, weights = env[MU]
+    field = ATTENTION.bind(A=env[A], V=env[V])
+    h, t = 1e-4, 1e-3
+    corners = env[X] + h * np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+    _, ends = field.flow(points, weights, t, steps=4, x=corners)
+    jacobian = np.array([ends[1] - ends[2], ends[3] - ends[4]]).T / (2 * h)
+    half, middle = field.flow(points, weights, t / 2, steps=4, x=env[X][None])
+    rate = ATTENTION.vlasov().log_density_rate().bind(A=env[A], V=env[V])(half, weights, middle)
+    assert -np.log(np.linalg.det(jacobian)) == pytest.approx(t * rate.item(), abs=1e-8)

@@ -72,14 +72,6 @@ def spread(atoms: Atoms) -> float:
     return float(np.linalg.norm(np.ptp(atoms[0], axis=0)))
 
 
-def merged(atoms: Atoms, tolerance: float = 0.0) -> Atoms:
-    """The same measure with the atoms within `tolerance` of each other written as one."""
-    points, weights = atoms
-    groups = clusters(points, tolerance)
-    heads = [group[0] for group in groups]
-    return points[heads], np.array([weights[group].sum() for group in groups])
-
-
 def clusters(points: np.ndarray, tolerance: float) -> list[np.ndarray]:
     """Index sets of atoms that chains of steps of at most `tolerance` connect."""
     if len(points) == 1:

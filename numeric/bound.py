@@ -70,7 +70,7 @@ class Bound:
         zeros = np.zeros((1, self.dim_in))
         inputs = Inputs(
             {name: zeros for name in self.point_names},
-            {self.map.mu.name: (zeros, np.ones(1))},
+            {nu.name: (zeros, np.ones(1)) for nu in (self.map.mu, *self.map.others)},
             {**self.parameters, **{name: np.zeros(()) for name in self._time_name}},
         )
         return inputs.shapes(self.program)[self.program.result.index][0]
@@ -103,8 +103,9 @@ class Bound:
             engine: "auto", "native" (compiled C), "numpy", "reference" or "mpmath"; see
                 `engine_status`.
             dtype: what to compute in and return, by default the floating type of the points.
-            points_by_name: the further points of a derived term, (k, d) each, by their names; and
-                the time of a field that depends on it.
+            points_by_name: the further points of a derived term, (k, d) each, by their names; the
+                time of a field that depends on it; and further measures, pairs of points and
+                weights.
 
         Returns:
             An array of the library of `points`: (m, d') for a map or field, (m, d', d) for a
@@ -195,7 +196,8 @@ class Bound:
     def _request(
         self, points: Any, weights: Any, x: Any, dtype: Any, others: Mapping[str, Any]
     ) -> Request:
-        names = (*self.point_names[1:], *self._time_name)
+        measures = tuple(nu.name for nu in self.map.others)
+        names = (*self.point_names[1:], *self._time_name, *measures)
         _check_names(names, others, self.kind)
         points = _rows(points, "points", atoms=True)
         named = {self.point_names[0]: _rows(x, "x", like=points)}
@@ -203,7 +205,9 @@ class Bound:
         atoms, weights = _with_weight(points, _weights(weights, points))
         parameters = dict(self.parameters)
         parameters |= {name: _parameter(others[name], name, 0) for name in self._time_name}
-        inputs = Inputs(named, {self.map.mu.name: (atoms, weights)}, parameters)
+        given = {self.map.mu.name: (atoms, weights)}
+        given |= {name: _measure(others[name], name, points) for name in measures}
+        inputs = Inputs(named, given, parameters)
         inputs.shapes(self.program)
         return Request(self.program, inputs, self.point_names, _dtype(dtype, atoms, named))
 
@@ -363,6 +367,14 @@ def _weights(weights: Any, points: Any) -> Any:
     if not bool(xp.any(weights > 0)):
         raise ValueError("expected weights of positive sum, got zeros alone")
     return weights
+
+
+def _measure(given: Any, name: str, like: Any) -> tuple[Any, Any]:
+    """The atoms and weights of a further measure."""
+    if not isinstance(given, (tuple, list)) or len(given) != 2:
+        raise ValueError(f"expected for the measure {name} a pair of points and weights")
+    atoms = _rows(given[0], name, like=like, atoms=True)
+    return _with_weight(atoms, _weights(given[1], atoms))
 
 
 def _with_weight(points: Any, weights: Any) -> tuple[Any, Any]:

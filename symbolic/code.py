@@ -50,6 +50,8 @@ def code(formula: Any, language: str) -> str:
     }
     if language not in programs:
         raise ValueError(f'the language is "numpy", "c" or "cuda", got {language!r}')
+    if formula.others:
+        raise ValueError("there is no program for a map of several measures; bind and call it")
     return programs[language](formula)
 
 

@@ -10,6 +10,7 @@ and evaluated (`bind`). Whoever evaluates one needs these attributes alone:
     points       further points in the order of their axes (k, l, ...), given by their names
     parameters   the atoms that `bind` takes, in the order of names, also those that dropped out
     time         None, or the `Scalar` that a field takes as the time
+    others       further measures that the formula may read, given by their names
 
 Values are indexed (m, k, l, ..., then the axes of the term). Derivatives in the measure are those
 on positive measures: the direction is a unit mass `delta_z`, without centring; `normalised=True`
@@ -58,6 +59,7 @@ class AbstractFormula:
     parameters: tuple[Any, ...]
     time: Scalar | None
     directions: tuple[Direction, ...] = ()
+    others: tuple[Measure, ...] = ()
 
     @property
     def arguments(self) -> tuple[Any, ...]:
@@ -129,13 +131,14 @@ def _described(atom: Any) -> str:
     return f"Scalar{more or ''}"
 
 
-def _check_closed(term: Any, points: Iterable[Point], mu: Measure) -> None:
-    """Everything free in a term is one of its points, its measure, or a parameter."""
+def _check_closed(term: Any, points: Iterable[Point], measures: tuple[Measure, ...]) -> None:
+    """Everything free in a term is one of its points or measures, or a parameter."""
     for atom in sorted(_atoms(term), key=str):
-        if isinstance(atom, Parameter) or atom == mu or atom in points:
+        if isinstance(atom, Parameter) or atom in measures or atom in points:
             continue
         if isinstance(atom, MeasureTerm):
-            raise ValueError(f"the term uses the measure {atom}, the map is one of {mu}")
+            known = ", ".join(map(str, measures))
+            raise ValueError(f"the term uses the measure {atom}, the map is one of {known}")
         if isinstance(atom, VectorTerm):
             raise ValueError(
                 f"the point {atom} is free in the term; integrate over it, or make it a Vector"
@@ -159,7 +162,14 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
         units = [atom for atom, _ in directions]
         known = parameters_of(self.term, term, *self.parameters, *extra, but=self.time)
         known = tuple(atom for atom in known if atom not in units)
-        return DerivedTerm(kind, term, self.x, self.mu, points, known, self.time, directions)
+        return DerivedTerm(
+            kind, term, self.x, self.mu, points, known, self.time, directions, self.others
+        )
+
+    def _check_measure(self, measure: Measure | None) -> Measure:
+        if measure is None or measure in (self.mu, *self.others):
+            return measure or self.mu
+        raise ValueError(f"{measure} is no measure of the {self.kind}")
 
     def _check_points(self, *points: Any) -> None:
         for i, z in enumerate(points):
@@ -263,8 +273,15 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
             return self._derived(kind, term, (), (), ((unit, parameter),))
         return self._derived(kind, substitute(jacobian_in(term, unit), {unit: parameter}))
 
-    def flat_derivative(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
+    def flat_derivative(
+        self, z: Point, *, normalised: bool = False, measure: Measure | None = None
+    ) -> "DerivedTerm":
         """The flat derivative `dG/dm (mu, x)(z)`: the rate of G as mass is added at z.
+
+        Args:
+            z: where the mass is added.
+            normalised: on probability measures: minus its mean under the measure.
+            measure: one of the `others`, to derive in it rather than in mu.
 
         >>> from .terms import Matrix, dot
         >>> from .binders import gibbs
@@ -274,24 +291,34 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
         exp(<x, A z> - log Z_p) V (z - E_p[y])  where p(dy) = exp(<x, A y>) mu(dy) / Z_p
         """
         self._check_points(z)
-        return self._derived("flat_derivative", self._flat(z, normalised), (z,))
+        found = self._flat(z, normalised, self._check_measure(measure))
+        return self._derived("flat_derivative", found, (z,))
 
-    def _flat(self, z: VectorTerm, normalised: bool = False) -> Any:
-        found = gateaux(self.term, MassAt(self.mu, z))
-        return centred(found, z, self.mu) if normalised else found
+    def _flat(self, z: VectorTerm, normalised: bool = False, measure: Measure | None = None) -> Any:
+        mu = measure or self.mu
+        found = gateaux(self.term, MassAt(mu, z))
+        return centred(found, z, mu) if normalised else found
 
-    def lions_derivative(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
+    def lions_derivative(
+        self, z: Point, *, normalised: bool = False, measure: Measure | None = None
+    ) -> "DerivedTerm":
         """The Lions derivative `D_mu G(mu, x)(z)`: [i, j] is the derivative of flat_i in z_j.
 
         It is the same on probability measures: centring changes the flat derivative by a constant.
+
+        Args:
+            z: the point that the derivative speaks of.
+            normalised: asks for the one on probability measures.
+            measure: one of the `others`, to derive in it rather than in mu.
 
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> print(SymbolicMap(Integral(Dot(x, y) * y, y, mu), x, mu).lions_derivative(Point("z")))
         z x^T + <x, z> I
         """
         self._check_points(z)
+        flat = self._flat(z, measure=self._check_measure(measure))
         u = FreshPoint()
-        found = jacobian_in(gateaux(self._flat(z), Along(z, u)), u)
+        found = jacobian_in(gateaux(flat, Along(z, u)), u)
         return self._derived("lions_derivative", substitute(found, {u: z}), (z,))
 
     def second_flat_derivative(
@@ -407,6 +434,7 @@ class DerivedTerm(AbstractFormula):
     parameters: tuple[Any, ...]
     time: Scalar | None = None
     directions: tuple[Direction, ...] = ()
+    others: tuple[Measure, ...] = ()
 
     __str__ = AbstractFormula.__str__
 
@@ -418,7 +446,9 @@ class SymbolicMap(AbstractInContext):
     Args:
         term: a vector term in the point x, the measure mu and parameters.
         x: the query point.
-        mu: the measure.
+        mu: the measure that the map moves.
+        others: further measures that the term may read; a call takes each by its name, as a pair
+            of points and weights.
 
     Raises:
         ValueError: the term has a free point, another measure, or a plain SymPy symbol.
@@ -428,11 +458,16 @@ class SymbolicMap(AbstractInContext):
     >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
     >>> print(SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu))
     x + V E_p[y]  where p(dy) = exp(<x, A y>) mu(dy) / Z_p
+    >>> nu = Measure("nu")
+    >>> gap = SymbolicMap(Integral(y, y, mu) - Integral(y, y, nu), x, mu, others=(nu,)).bind()
+    >>> gap([[3.0]], None, [[0.0]], nu=([[1.0]], None)).tolist()
+    [[2.0]]
     """
 
     term: VectorTerm
     x: Point
     mu: Measure
+    others: tuple[Measure, ...] = field(default=(), kw_only=True)
     kind: str = field(default="map", init=False, repr=False)
     points: tuple[Point, ...] = field(default=(), init=False, repr=False)
     time: Scalar | None = field(default=None, init=False, repr=False)
@@ -466,7 +501,9 @@ class SymbolicMap(AbstractInContext):
             moved = substitute(layer.term, {layer.mu: measure})
             term = substitute(moved, {layer.x: term})
             measure = Pushforward(measure, layer.x, moved)
-        result = SymbolicMap(term, inner.x, inner.mu)
+        measures = {m for layer in layers for m in layer.others if m != inner.mu}
+        others = tuple(sorted(measures, key=lambda m: m.name))
+        result = SymbolicMap(term, inner.x, inner.mu, others=others)
         object.__setattr__(result, "layers", layers)
         return result
 
@@ -521,4 +558,9 @@ def _check_map(candidate: Any) -> None:
         raise TypeError(f"expected a Point and a Measure, got {candidate.x!r}, {candidate.mu!r}")
     if not isinstance(candidate.term, VectorTerm):
         raise TypeError(f"a map has a vector term, got {candidate.term!r}; stack() scalars")
-    _check_closed(candidate.term, (candidate.x,), candidate.mu)
+    if not all(isinstance(nu, Measure) for nu in candidate.others):
+        raise TypeError(f"others holds Measures, got {candidate.others!r}")
+    measures = (candidate.mu, *candidate.others)
+    if len({m.name for m in measures}) < len(measures):
+        raise ValueError("the measures of a map have names of their own")
+    _check_closed(candidate.term, (candidate.x,), measures)

@@ -94,7 +94,13 @@ class BoundTokenJacobian:
         return self.jacobian.parameters
 
     def __call__(
-        self, points: Any, weights: Any = None, *, engine: str = "auto", dtype: Any = None
+        self,
+        points: Any,
+        weights: Any = None,
+        *,
+        engine: str = "auto",
+        dtype: Any = None,
+        **measures: Any,
     ) -> Any:
         """`delta_ij D_x G(mu, x_i) + a_j D_mu G(mu, x_i)(x_j)`.
 
@@ -102,12 +108,13 @@ class BoundTokenJacobian:
             points: (n, d) the tokens.
             weights: (n,) their weights a_j, each 1/n by default.
             engine, dtype: as for a call of `Bound`.
+            measures: further measures that the map reads, by their names.
 
         Returns:
             (n, d', n, d): [i, a, j, b] is the derivative of `G_a(mu, x_i)` in `x_{j, b}`.
         """
         z = self.lions.point_names[1]
-        options = {"engine": engine, "dtype": dtype}
+        options = {"engine": engine, "dtype": dtype, **measures}
         at_point = self.jacobian(points, weights, points, **options)
         in_measure = self.lions(points, weights, points, **options, **{z: points})
         xp = namespace(at_point)

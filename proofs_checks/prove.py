@@ -102,6 +102,9 @@ def prove(
         raise TypeError(f"expected a SymbolicMap, got {type(symbolic_map).__name__}")
     if not isinstance(domain, AbstractDomain):
         raise TypeError(f"expected a domain, got {type(domain).__name__}")
+    if symbolic_map.others:
+        names = ", ".join(nu.name for nu in symbolic_map.others)
+        return Refusal("Measure", f"the map reads further measures: {names}")
     try:
         term, scope = read(symbolic_map, parameters, domain)
         _fit(symbolic_map, parameters, domain)

@@ -74,3 +74,22 @@ def test_wrong_calls():
         SymbolicMap(X, X, MU).flat_derivative(Z, measure=NU)
     with pytest.raises(ValueError, match="several measures"):
         CROSS.code("numpy")
+
+
+def test_the_rest_of_the_house():
+    """Proofs refuse, a search says what the call lacks, all tokens move at once."""
+    import pushforward as pf
+    from pushforward.proofs_checks.prove import prove
+
+    env = environment(35)
+    numbers = {"A": env[A], "V": env[V]}
+    assert prove(CROSS, numbers, pf.Ball(2)).head == "Measure"
+    with pytest.raises(ValueError, match="nu"):
+        pf.verify(CROSS.bind(**numbers), domain=pf.Ball(2), budget=2)
+    points, weights = env[MU]
+    jacobian = CROSS.token_jacobian().bind(**numbers)(points, weights, nu=env[NU])
+    step = np.zeros_like(points)
+    step[1, 0] = 1.0
+    bound = CROSS.bind(**numbers)
+    want = difference(lambda t: bound(points + t * step, weights, points + t * step, nu=env[NU]))
+    assert agrees(jacobian[:, :, 1, 0], want, 1e-8)

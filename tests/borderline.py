@@ -71,6 +71,13 @@ def vanishing_normaliser(points, weights, x):
     return x + m / max(np.linalg.norm(m), 1e-300)
 
 
+def minus_median(points, weights, x):
+    """Jumps where half of the mass is reached exactly, as it is by equal weights."""
+    order = np.argsort(points[:, 0])
+    reached = np.cumsum(weights[order]) / weights.sum()
+    return x - points[order][np.searchsorted(reached, 0.5 - 1e-15)]
+
+
 def mutating(points, weights, x):
     points -= points.mean(axis=0)
     weights *= 2
@@ -126,6 +133,7 @@ GOOD = [
 
 BAD = [
     Case("step of the mean", added(lambda m: 1e-3 * (m > 0.37)), TORN),
+    Case("minus the median", pf.InContextMap(minus_median, LINE), TORN),
     Case("mean direction", pf.InContextMap(vanishing_normaliser, SQUARE), TORN),
     Case("rounded output", pf.InContextMap(
         lambda p, w, x: np.round(x + mean(p, w), 3), SQUARE), TORN),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from ..numeric import DiscreteMeasure, wasserstein
@@ -42,6 +44,12 @@ def gap(first: Atoms, second: Atoms, small: float = 0.0) -> float:
     if max(len(a), len(b)) > LARGEST_SOLVED:
         return excess + max(_on_a_line(x @ u, a, y @ u, b) for u in _directions(x.shape[1]))
     return wasserstein(DiscreteMeasure(x, a), DiscreteMeasure(y, b)).value + excess
+
+
+@cache
+def load_solver() -> None:
+    """Solve one small problem: the import of the solver takes a second that no check should pay."""
+    gap((np.eye(2), np.array([0.5, 0.5])), (-np.eye(2), np.array([0.25, 0.75])))
 
 
 def _directions(dim: int) -> np.ndarray:

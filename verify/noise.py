@@ -109,9 +109,11 @@ def jitter(
     rng = np.random.default_rng(5)
     here = read(points, weights)
     worst = 0.0
+    # a sum of n weights is rounded by as much as n last bits of one of them
+    size = 2.3e-16 * len(weights)
     for _ in range(trials):
         moved = points * (1 + 4.5e-16 * rng.choice([-1.0, 0.0, 1.0], size=points.shape))
-        shaken = weights * (1 + 2.3e-16 * rng.choice([-1.0, 0.0, 1.0], size=weights.shape))
+        shaken = weights * (1 + size * rng.choice([-1.0, 0.0, 1.0], size=weights.shape))
         there = read(moved, shaken)
         if here is None or there is None:
             return float("inf")

@@ -17,6 +17,7 @@ import numpy as np
 from ..numeric import AbstractDomain, DiscreteMeasure
 from .candidates import Candidate, Flow, Symbolic, on_domain, title
 from .continuity import check_continuous
+from .distance import load_solver
 from .findings import CONDITIONS, Counterexample, Finding, Report
 from .noise import Noise, measure_noise
 from .precision import doubt
@@ -124,6 +125,7 @@ class _Run:
     ):
         self.candidate, self.seed = candidate, seed
         self.subject = Subject(candidate)
+        load_solver()
         self.clock = Clock(seconds)
         self.tell = progress or (lambda condition, text: None)
         self.origin = origin(candidate, target)

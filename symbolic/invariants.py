@@ -14,9 +14,10 @@ from typing import Any
 
 import sympy
 from sympy import Add, Expr, S
+from sympy.simplify.fu import TR8
 
 from .binders import Cumulant, Integral, LogPartition, rank
-from .gateaux import Along, MassAt, NotDerivable, gateaux
+from .gateaux import Along, MassAt, gateaux
 from .linear import gradient_in
 from .normal import Normal, sign_of_kernel
 from .products import exponential, leaves, stand_in, swapped
@@ -71,7 +72,7 @@ def slope_of(energy: Expr, mu: Any, x: VectorTerm) -> VectorTerm:
     """
     z, u = FreshPoint(), FreshPoint()
     slope = gradient_in(gateaux(gateaux(energy, MassAt(mu, z)), Along(z, u)), u)
-    return substitute(slope, {z: x})
+    return substitute(slope, {z: x, u: x})
 
 
 def rate_along(term: Any, field: Any) -> Any:
@@ -289,6 +290,8 @@ def _primitive(integrand: Expr, t: Any) -> Any:
     table: dict[Any, Any] = {a: sympy.Dummy(positive=True) for a in leaves(integrand) if a != t}
     moving = {dummy for leaf, dummy in table.items() if isinstance(leaf, Term)}
     plain = sympy.expand(swapped(integrand, table), power_exp=False)
+    if plain.has(sympy.sin, sympy.cos):
+        plain = TR8(plain)  # products of sines and cosines as sums
     primitive = _generic(sympy.integrate(plain, t, manual=True))
     if primitive.has(sympy.Integral):
         return None

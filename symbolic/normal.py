@@ -15,28 +15,25 @@ from typing import Any
 import sympy
 from sympy import Add, Expr, Integer, Mul, Pow, S, exp
 
-from .binders import Cumulant, Integral, LogPartition, Pushforward, rank
+from .binders import Cumulant, Integral, LogPartition, Pushforward
 from .gateaux import partitions
 from .linear import applied
-from .products import exponential, leaves, stand_in, swapped
-from .products import product as plain_product
+from .products import exponential, leaves, product as plain_product, stand_in, swapped
 from .substitution import substitute
 from .terms import (
     Block,
     Component,
     Dot,
     FreshPoint,
-    Matrix,
     MatrixTerm,
     MatVec,
     Measure,
-    Scaled,
     ScalarTerm,
+    Scaled,
     Stack,
     Transpose,
     VectorSum,
     VectorTerm,
-    free_symbols,
     in_order,
     is_zero,
     size,
@@ -57,7 +54,7 @@ class Normal:
         symmetric: matrices that are taken as symmetric.
         unit: points taken as of norm one; with any, all points of mu are.
 
-    >>> from .terms import Point, dot
+    >>> from .terms import Matrix, Point, dot
     >>> x, y, mu, A = Point("x"), Point("y"), Measure("mu"), Matrix("A")
     >>> form = Integral(Integral(dot(x, A @ y) - dot(y, A @ x), x, mu), y, mu)
     >>> Normal(mu).vanishes(form), Normal(mu).vanishes(dot(x, A @ y) - dot(y, A @ x))

@@ -180,7 +180,7 @@ class Vlasov:
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> V = VelocityField(Integral(y, y, mu), x, mu)
         >>> print(V.vlasov().adjoint_rate(lambda v: component(v, 0)))
-        x[0] |mu| + (int y mu(dy))[0]
+        (int y mu(dy))[0] + x[0] |mu|
         """
         field, y = self.field, FreshPoint()
         here = gateaux(_test(psi, field.x), Along(field.x, field.term))
@@ -199,7 +199,8 @@ class Vlasov:
             "moments",
             ("d/dt int {x} {mu}(d{x}) = {m}, "
              "d/dt int {x} {x}^T {mu}(d{x}) = {M}").format_map(n),
-            (r"\frac{{\mathrm{{d}}}}{{\mathrm{{d}}t}}\int {X}\,{MU}(\mathrm{{d}}{X}) = {MT}, \qquad "
+            (r"\frac{{\mathrm{{d}}}}{{\mathrm{{d}}t}}\int {X}\,{MU}(\mathrm{{d}}{X}) = {MT}, "
+             r"\qquad "
              r"\frac{{\mathrm{{d}}}}{{\mathrm{{d}}t}}\int {X}{X}^\top {MU}(\mathrm{{d}}{X}) = {ST}"
              ).format_map(n),
         )  # fmt: skip
@@ -217,11 +218,10 @@ class Vlasov:
     def second_moment_rate(self) -> DerivedTerm:
         """The rate of `int x x^T mu(dx)`, the matrix `int V x^T + x V^T mu(dx)`.
 
-        >>> from .library import linear_attention
-        >>> attention = linear_attention()
-        >>> V = VelocityField(attention.term, attention.x, attention.mu)
-        >>> print(V.vlasov().second_moment_rate().kind)
-        rate
+        >>> from .terms import Measure
+        >>> x, mu = Point("x"), Measure("mu")
+        >>> print(VelocityField(-x, x, mu).vlasov().second_moment_rate())
+        -2 int y y^T mu(dy)
         """
         x, mu = self.field.x, self.field.mu
         return self.rate(Integral(Outer(x, x), x, mu))
@@ -285,6 +285,20 @@ class Vlasov:
         int int <w - y, w - y> mu(dy) mu(dw)/4
         """
         return wasserstein_gradient(self.field, symmetric=symmetric, sphere=sphere)
+
+    def hierarchy(self) -> Any:
+        """The BBGKY hierarchy of N particles in the field, if it is pairwise; see `bbgky`.
+
+        Raises:
+            ValueError: the field is not pairwise.
+
+        >>> from .library import consensus
+        >>> consensus().vlasov().hierarchy().solved_by_products()
+        True
+        """
+        from .hierarchy import hierarchy
+
+        return hierarchy(self.field)
 
     def log_density_rate(self) -> DerivedTerm:
         """The rate of `log rho(t, X_t)` of a density along characteristics, `-div V(mu, x)`.

@@ -146,9 +146,7 @@ def test_adjoint_is_the_change_of_the_weak_form_as_mass_arrives():
 
     def with_mass(eps):
         points, weights = env[MU]
-        return value(
-            weak, env | {MU: (np.vstack([points, env[X][None]]), np.append(weights, eps))}
-        )
+        return value(weak, env | {MU: (np.vstack([points, env[X][None]]), np.append(weights, eps))})
 
     rate = (with_mass(1e-5) - with_mass(-1e-5)) / 2e-5
     assert value(vlasov.adjoint_rate(psi).term, env) == pytest.approx(rate, abs=1e-8)

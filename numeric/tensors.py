@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ class BoundTensor(Bound):
         parts = [part.at_precision(points, weights, x, **more) for part in self._parts(x)]
         return np.stack(parts, axis=-1).reshape((*parts[0].shape, *self._sizes(x)))
 
-    @property
+    @cached_property
     def dim_out(self) -> int | None:
         return None
 

@@ -45,13 +45,15 @@ class RegisteredHead(Function):
     meaning: Meaning
 
     def fdiff(self, argindex: int = 1) -> Any:
-        return self.meaning.derivative(self.args[0])
+        argument: Any = self.args[0]
+        return self.meaning.derivative(argument)
 
     def _eval_is_extended_real(self) -> bool | None:
         return self.args[0].is_extended_real
 
     def _eval_evalf(self, prec: int) -> Any:
-        argument = self.args[0]._eval_evalf(prec)
+        inner: Any = self.args[0]
+        argument = inner._eval_evalf(prec)
         if argument is None or not argument.is_Float:
             return None
         with mpmath.workprec(prec + 10):

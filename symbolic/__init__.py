@@ -26,7 +26,7 @@ from .gateaux import (
     gateaux as gateaux,
 )
 from .heads import RegisteredHead as RegisteredHead, register as register
-from .hierarchy import Hierarchy as Hierarchy, hierarchy as bbgky
+from .hierarchy import Hierarchy as Hierarchy, bbgky as bbgky
 from .invariants import Decision as Decision, Gradient as Gradient
 from .linear import gradient_in as gradient_in, jacobian_in as jacobian_in
 from .maps import (

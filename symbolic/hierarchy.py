@@ -54,7 +54,7 @@ class Hierarchy:
         drift: b(x).
 
     >>> from .library import consensus
-    >>> print(hierarchy(consensus()).equation())
+    >>> print(bbgky(consensus()).equation())
     d_t F_s + sum_{i<=s} div_{x_i}[1/N sum_{j<=s} K(x_i, x_j) F_s
     + (N-s)/N int K(x_i, x_{s+1}) F_{s+1} dx_{s+1}] = 0, K(x, y) = y - x
     """
@@ -96,7 +96,7 @@ class Hierarchy:
             ValueError: numbers that are not 1 <= s <= N.
 
         >>> from .library import consensus
-        >>> print(hierarchy(consensus()).equation(1, 2).text)
+        >>> print(bbgky(consensus()).equation(1, 2).text)
         d_t F_1 + sum_{i<=1} div_{x_i}[1/2 sum_{j<=1} K(x_i, x_j) F_1
         + 1/2 int K(x_i, x_{2}) F_{2} dx_{2}] = 0, K(x, y) = y - x
         """
@@ -109,7 +109,7 @@ class Hierarchy:
         """The limit of the equations as N grows, the Vlasov hierarchy.
 
         >>> from .library import consensus
-        >>> print(hierarchy(consensus()).limit())
+        >>> print(bbgky(consensus()).limit())
         d_t f_s + sum_{i<=s} div_{x_i}[int K(x_i, x_{s+1}) f_{s+1} dx_{s+1}] = 0, K(x, y) = y - x
         """
         return self._statement("limit", _index(s, "s"), None)
@@ -151,7 +151,7 @@ class Hierarchy:
 
         >>> from .library import consensus
         >>> from .terms import component
-        >>> within, beyond = hierarchy(consensus()).rate(lambda v: component(v, 0), 1, 2)
+        >>> within, beyond = bbgky(consensus()).rate(lambda v: component(v, 0), 1, 2)
         >>> print(within, beyond)
         0 (x_2 - x)[0]/2
         """
@@ -193,7 +193,7 @@ class Hierarchy:
         sets; `d/dt` of the product is by the Vlasov equation, with mu in place of f.
 
         >>> from .library import consensus
-        >>> Normal(consensus().mu).vanishes(hierarchy(consensus()).residual(2))
+        >>> Normal(consensus().mu).vanishes(bbgky(consensus()).residual(2))
         True
         """
         field, waves = self.field, [Vector(f"k_{i}") for i in range(1, s + 1)]
@@ -215,7 +215,7 @@ class Hierarchy:
         factors, because both sides obey the product rule (docs/mathematics.md, section 10).
 
         >>> from .library import kuramoto
-        >>> hierarchy(kuramoto()).solved_by_products(3)
+        >>> bbgky(kuramoto()).solved_by_products(3)
         True
         """
         if s not in (1, 2, 3):
@@ -224,7 +224,7 @@ class Hierarchy:
         return Normal(mu).vanishes(self.residual(s))
 
 
-def hierarchy(field: VelocityField) -> Hierarchy:
+def bbgky(field: VelocityField) -> Hierarchy:
     """The BBGKY hierarchy of a field `V(mu, x) = b(x) + int K(x, y) mu(dy)`.
 
     Args:
@@ -234,7 +234,7 @@ def hierarchy(field: VelocityField) -> Hierarchy:
         ValueError: the field is not pairwise, so that its equations do not close at s + 1.
 
     >>> from .library import cucker_smale
-    >>> print(hierarchy(cucker_smale(1)).limit())
+    >>> print(bbgky(cucker_smale(1)).limit())
     d_t f_s + sum_{i<=s} v_i . grad_{q_i} f_s + sum_{i<=s} div_{v_i}[int Phi(z_i, z_{s+1})
     f_{s+1} dz_{s+1}] = 0, Phi(x, y) = K (1 + |x[0:1] - y[0:1]|^2)^(-beta) (y[1:2] - x[1:2])
     """

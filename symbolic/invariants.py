@@ -278,7 +278,8 @@ def _at_differences(kernel: Expr, n: int) -> Expr:
         return kernel
     z, w, r = FreshPoint(-1), FreshPoint(-2), FreshPoint(-3)
     form = Normal(_NOWHERE).flat(substitute(kernel, {w: z + r}))
-    table = {leaf: stand_in(leaf) for leaf in leaves(form) if isinstance(leaf, Term)}
+    ours = (a for a in leaves(form) if getattr(a, "is_term", False))
+    table = {a: stand_in(a) for a in ours}
     back = {dummy: leaf for leaf, dummy in table.items()}
     form = swapped(sympy.expand(swapped(form, table), power_exp=False), back)
     return kernel if z in free_symbols(form) else substitute(form, {r: z - w})
@@ -301,6 +302,6 @@ def _primitive(integrand: Expr, t: Any) -> Any:
     return swapped(kept, {dummy: leaf for leaf, dummy in table.items()})
 
 
-def _generic(e: Expr) -> Expr:
+def _generic(e: Any) -> Any:
     """A piecewise expression by its last branch, the one without an equation."""
     return e.replace(lambda a: isinstance(a, sympy.Piecewise), lambda a: a.args[-1].args[0])

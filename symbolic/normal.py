@@ -178,7 +178,8 @@ def _chain(word: list, v: Any) -> Any:
 def _positive_power(body: Any) -> Any:
     """A `log Z` that a factor `exp(log Z + ...)` of the body contains with a positive integer."""
     for factor in Mul.make_args(body):
-        for summand in Add.make_args(factor.args[0]) if isinstance(factor, exp) else ():
+        exponent: Any = factor.args[0] if isinstance(factor, exp) else S.Zero
+        for summand in Add.make_args(exponent):
             c, log_z = summand.as_coeff_Mul()
             if isinstance(log_z, LogPartition) and c.is_Integer and c.is_positive:
                 return log_z

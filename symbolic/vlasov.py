@@ -296,9 +296,9 @@ class Vlasov:
         >>> consensus().vlasov().hierarchy().solved_by_products()
         True
         """
-        from .hierarchy import hierarchy
+        from .hierarchy import bbgky
 
-        return hierarchy(self.field)
+        return bbgky(self.field)
 
     def log_density_rate(self) -> DerivedTerm:
         """The rate of `log rho(t, X_t)` of a density along characteristics, `-div V(mu, x)`.

@@ -20,7 +20,7 @@ from pushforward.symbolic import (
     library,
     norm2,
 )
-from pushforward.symbolic.hierarchy import hierarchy
+from pushforward.symbolic.hierarchy import bbgky
 from pushforward.symbolic.normal import Normal
 
 X, Y, MU, A = Point("x"), Point("y"), Measure("mu"), Matrix("A")
@@ -54,7 +54,7 @@ def test_weak_form_for_few_particles(s, n):
     """d/dt E phi along the exact particle system, its whole law known."""
     states, law = exchangeable_law(n, 10 * s + n)
     env = {A: SCORE}
-    made = hierarchy(PAIRS)
+    made = bbgky(PAIRS)
     within, beyond = made.rate(phi, s, n)
     points = [X, *(Point(f"x_{i}") for i in range(2, s + 2))]
     found = mean_of(within.term, points, states, law, env)
@@ -76,7 +76,7 @@ def test_independent_particles_by_monte_carlo():
     """The identity of s = 1 for independent normal particles, to the error of the mean."""
     n, draws, rng = 3, 800, np.random.default_rng(1)
     states = rng.normal(size=(draws, n, 2)) / 2
-    within, beyond = hierarchy(PAIRS).rate(phi, 1, n)
+    within, beyond = bbgky(PAIRS).rate(phi, 1, n)
     own = within.bind(A=SCORE)
     pair = beyond.bind(A=SCORE)
     bound, weights, h = PAIRS.bind(A=SCORE), np.full(n, 1 / n), 1e-4
@@ -97,7 +97,7 @@ def test_independent_particles_by_monte_carlo():
 
 
 def test_kernel_and_drift():
-    made = hierarchy(PAIRS)
+    made = bbgky(PAIRS)
     assert str(made.kernel) == "exp(<x, A y>) y" and str(made.drift) == "-A x"
     assert [p.name for p in made.kernel.parameters] == ["A"]
 
@@ -109,11 +109,11 @@ def test_kernel_and_drift():
 )
 @pytest.mark.parametrize("s", [1, 2, 3])
 def test_products_solve_the_limit(field, s):
-    assert hierarchy(field).solved_by_products(s)
+    assert bbgky(field).solved_by_products(s)
 
 
 def test_products_do_not_solve_the_equation_of_few_particles():
-    made = hierarchy(library.consensus())
+    made = bbgky(library.consensus())
     points = made._points(2)
     within, beyond = made._rates(lambda v: norm2(v), points, sp.Integer(2))
     left = Integral(Integral(within + beyond, points[0], MU), points[1], MU)
@@ -123,7 +123,7 @@ def test_products_do_not_solve_the_equation_of_few_particles():
 
 
 def test_equations_can_be_read():
-    made = hierarchy(PAIRS)
+    made = bbgky(PAIRS)
     assert made.equation().text == (
         "d_t F_s + sum_{i<=s} div_{x_i}[b(x_i) F_s + 1/N sum_{j<=s} K(x_i, x_j) F_s "
         "+ (N-s)/N int K(x_i, x_{s+1}) F_{s+1} dx_{s+1}] = 0, "
@@ -131,7 +131,7 @@ def test_equations_can_be_read():
     )
     assert "int" not in made.equation(2, 2).text
     assert r"\frac{N-s}{N} \int K" in made.latex()
-    second = hierarchy(library.cucker_smale(2))
+    second = bbgky(library.cucker_smale(2))
     assert (made.order, second.order) == (1, 2)
     assert "v_i . grad_{q_i} F_s" in second.equation().text
     assert r"\nabla_{v_i} \cdot" in second.latex()
@@ -148,10 +148,10 @@ REFUSED = {
 def test_fields_that_are_not_pairwise_are_refused(name):
     term, why = REFUSED[name]
     with pytest.raises(ValueError, match=why):
-        hierarchy(VelocityField(term, X, MU))
+        bbgky(VelocityField(term, X, MU))
 
 
 @pytest.mark.parametrize("s, n", [(0, 2), (3, 2), ("s", 1.5), (True, 2)])
 def test_wrong_numbers_of_particles(s, n):
     with pytest.raises(ValueError, match="integer >= 1|s <= N"):
-        hierarchy(PAIRS).equation(s, n)
+        bbgky(PAIRS).equation(s, n)

@@ -112,7 +112,7 @@ def _measured(found: Zoom, respond, exact) -> Zoom:
 
 def _jitter(subject: Subject, atoms: Atoms) -> float:
     try:
-        return jitter(subject.push, gap, atoms)
+        return jitter(subject.push, gap, atoms, subject.domain)
     except Unsupported:
         return 0.0  # a list has no weights whose last bits could change
 

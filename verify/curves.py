@@ -115,9 +115,9 @@ class Zoom:
 def persists(widths: Any, rises: Any, floor: float) -> bool:
     """Whether a rise stays: over the finer half of the decades it falls by less than 10 %.
 
-    The largest rise near the middle of the decades reached is compared with the largest one at
-    their fine end; the rise must exceed `floor` at most scales of the finer half, for rounding at a
-    singular measure makes rises that come and go.
+    The typical rise near the middle of the decades reached is compared with the typical one at
+    their fine end. Medians are compared, for rounding at a singular measure makes single rises that
+    come and go: where `1/log|m|` is evaluated at a mean of 1e-17 in place of zero, say.
     """
     decades = -np.log10(np.asarray(widths, dtype=float))
     rises = np.asarray(rises, dtype=float)
@@ -125,13 +125,13 @@ def persists(widths: Any, rises: Any, floor: float) -> bool:
     if high - low < 3:
         return False
     where = (decades - low) / (high - low)
-    middle = rises[np.abs(where - 0.5) <= 0.08]
-    fine = rises[where >= 0.9]
+    middle = rises[np.abs(where - 0.5) <= 0.1]
+    fine = rises[where >= 0.85]
     if len(middle) == 0 or len(fine) == 0:
         return False
-    top = float(fine.max())
-    steady = float(np.median(rises[where >= 0.5])) > 0.2 * top
-    return top > floor and steady and top >= FALL * float(middle.max())
+    typical = float(np.median(fine))
+    steady = typical >= 0.5 * float(fine.max())
+    return typical > floor and steady and typical >= FALL * float(np.median(middle))
 
 
 class _Followed(Generic[R]):

@@ -91,7 +91,10 @@ def label_distance(first: np.ndarray, second: np.ndarray) -> float:
 
 def shaken(subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...]) -> float:
     """How far the labels move when the measure changes in its last bits."""
-    return jitter(lambda p, w: labels(subject, noise, (p, w), tags), label_distance, atoms)
+    def read(points: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        return labels(subject, noise, (points, weights), tags)
+
+    return jitter(read, label_distance, atoms, subject.domain)
 
 
 def label_violation(

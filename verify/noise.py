@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from ..numeric import AbstractDomain
 from .distance import gap, spread
 from .recipes import Recipe
 from .subject import Atoms, Clock, Subject, Undefined, Unsupported
@@ -98,6 +99,7 @@ def jitter(
     read: Callable[[np.ndarray, np.ndarray], R | None],
     distance: Callable[[R, R], float],
     atoms: Atoms,
+    domain: AbstractDomain,
     trials: int = 4,
 ) -> float:
     """How far a reading of the map moves when positions and weights change in their last bits.
@@ -113,6 +115,7 @@ def jitter(
     size = 2.3e-16 * len(weights)
     for _ in range(trials):
         moved = points * (1 + 4.5e-16 * rng.choice([-1.0, 0.0, 1.0], size=points.shape))
+        moved = domain.project(moved)  # a map need not be defined outside
         shaken = weights * (1 + size * rng.choice([-1.0, 0.0, 1.0], size=weights.shape))
         there = read(moved, shaken)
         if here is None or there is None:

@@ -141,7 +141,7 @@ def _query_violation(
     if defect <= noise.threshold:
         return None
     again = float(np.linalg.norm(together - subject.query(points, weights, x), axis=1).max())
-    if again > 1e-3 * defect or jitter(subject.push, gap, atoms) > 1e-3 * defect:
+    if again > 1e-3 * defect or _shaken(subject, atoms) > 1e-3 * defect:
         return None
     return _violation("queries", (atoms, (x, np.full(3, 1 / 3))), defect, noise)
 
@@ -158,7 +158,7 @@ def _confirmed(
     """
     if first is second:
         return True
-    if max(jitter(subject.push, gap, atoms) for atoms in (first, second)) > 1e-3 * defect:
+    if max(_shaken(subject, atoms) for atoms in (first, second)) > 1e-3 * defect:
         return False
     nearby = [_near(subject, first, np.random.default_rng([seed, 18, k])) for k in range(3)]
     defects = []
@@ -177,6 +177,10 @@ def _near(subject: Subject, atoms: Atoms, rng: np.random.Generator) -> Atoms:
     if not subject.lists:
         weights = weights * (1 + 1e-7 * rng.normal(size=weights.shape))
     return subject.domain.project(moved[index.ravel()]), weights / weights.sum()
+
+
+def _shaken(subject: Subject, atoms: Atoms) -> float:
+    return jitter(subject.push, gap, atoms, subject.domain)
 
 
 def _mass_tolerance(noise: Noise) -> float:

@@ -416,7 +416,9 @@ def test_counterexamples_are_limits_of_their_floored_versions(name, floored, bou
 def test_verdicts_are_the_expected_ones(name):
     row = CATALOGUE[name]
     good = set(row.expected.values()) == {"pass"}
-    report = pf.verify(row.build(), budget="quick" if good else "standard", seed=0)
+    hidden = row.expected["continuous"] == "pass" and row.expected["B2"] == "refuted"
+    budget = "quick" if good else 90 if hidden else "standard"  # what is found ends the search
+    report = pf.verify(row.build(), budget=budget, seed=0)
     passing = dict.fromkeys(("proved", "certified", "tested"), "pass")
     if row.number is None and good:
         passing["undecided"] = "pass"  # steep, and the time was too short to see it saturate

@@ -64,6 +64,7 @@ class _Response:
         self.subject, self.noise, self.tags = subject, noise, tags
 
     def measure(self, points: np.ndarray) -> Atoms:
+        points = self.subject.domain.project(points)  # a map need not be defined outside
         n, k = len(points), len(self.tags)
         masses = TAG * 2.0 ** -np.arange(k) / n
         weights = np.concatenate([np.full(n, (1 - masses.sum()) / n), masses])
@@ -177,10 +178,11 @@ def _gradient(
     basis, count = _steps(points)
     step = _step(response)
     axes = _axes(d, rng)
+    project = response.subject.domain.project
     rows = []
     for k in range(count):
         for axis in axes:
-            value = response(points + step * basis[k][:, None] * axis)
+            value = response(project(points + step * basis[k][:, None] * axis))
             if value is None:
                 return None
             rows.append((value - base).ravel() / (step * basis[k].sum()))
@@ -193,9 +195,10 @@ def _gradient(
 
 
 def _step(response: _Response) -> float:
-    """The step of differences: the noise of G is then below 1e-4 of a slope of one."""
-    diameter = response.subject.domain.diameter
-    return max(1e-9 * diameter, 1e2 * response.noise.value)
+    """The step of differences: the noise of G is well below what a slope of one makes of it."""
+    diameter, noise = response.subject.domain.diameter, response.noise
+    share = 1e2 * noise.value / noise.diameter if noise.diameter else 0.0
+    return diameter * min(max(1e-9, share), 1e-3)
 
 
 def _line_search(
@@ -213,7 +216,7 @@ def _line_search(
     def steepness(at: np.ndarray) -> float:
         at = _jittered(response, at, np.random.default_rng(state))
         here = response(at)
-        there = [response(at + _step(response) * probe) for probe in probes]
+        there = [response(domain.project(at + _step(response) * probe)) for probe in probes]
         if here is None or any(value is None for value in there):
             return 0.0
         rises = [label_distance(here, value) for value in there if value is not None]

@@ -41,7 +41,9 @@ def check_continuous(
             if outcome.violation is not None:
                 break
         leaving = turn % 8 < 6
-        segment = next(away if leaving else across)
+        segment = next(away if leaving else across, None)
+        if segment is None:
+            break  # nothing moves: finitely many lists of each length
         if not segment.shift():
             turn += 1
             continue  # the whole of it is one measure

@@ -29,6 +29,7 @@ def closing(
     own = generic_weights(rng, atoms)
 
     def measure(points: np.ndarray) -> Atoms:
+        points = subject.domain.project(points)  # a map need not be defined outside
         return np.concatenate([points, tags]), np.concatenate([own, masses])
 
     def respond(points: np.ndarray) -> np.ndarray | None:

@@ -115,9 +115,9 @@ def _place(domain: AbstractDomain, rng: np.random.Generator) -> np.ndarray:
 
 
 def crossings(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segment]:
-    """Endless crossings, the kinds in turn; a function of the seed alone."""
+    """Endless crossings, the kinds in turn; a function of the seed alone; none if nothing moves."""
     rng = np.random.default_rng([seed, 6])
-    while True:
+    while not _immovable(domain, lists):
         for kind in moving(domain, CROSSINGS):
             segment = crossing(domain, rng, kind, lists)
             if segment is not None:
@@ -127,7 +127,7 @@ def crossings(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segmen
 def departures(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segment]:
     """Endless departures, special measures and kinds in turn; a function of the seed alone."""
     rng = np.random.default_rng([seed, 7])
-    while True:
+    while not _immovable(domain, lists):
         for base in special_measures(domain, rng):
             if lists and np.ptp(base[1]) > 0:
                 base = (base[0], np.full(len(base[1]), 1 / len(base[1])))
@@ -135,6 +135,11 @@ def departures(domain: AbstractDomain, seed: int, lists: bool) -> Iterator[Segme
                 segment = departure(domain, rng, kind, lists, base)
                 if segment is not None:
                     yield segment
+
+
+def _immovable(domain: AbstractDomain, lists: bool) -> bool:
+    """Lists of tokens from finitely many places: neither positions nor masses move."""
+    return lists and isinstance(domain, FiniteSet)
 
 
 def tagged(segment: Segment, rng: np.random.Generator, masses: tuple[float, ...]) -> Segment:

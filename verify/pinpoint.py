@@ -174,13 +174,14 @@ def chase(
     at = domain.sample(rng, atoms)
     reach = 0.5 * domain.diameter
     finest = 4e-16 * max(domain.scale, 1e-300)
-    slope, direction = _steepest(read, at, 1e-5 * reach)
+    slope, direction = _steepest(read, domain, at, 1e-5 * reach)
     failures = 0
     while reach > finest and failures < 12 and clock.left > 0:
         sizes = reach * 2.0 ** rng.uniform(-6.5, 1.0, size=10)
-        steps = [sign * size for size in sizes for sign in (1, -1)]
-        trials = [domain.project(at + step * direction) for step in steps]
-        found = [(*_steepest(read, trial, max(1e-5 * reach, finest)), trial) for trial in trials]
+        moves = [sign * size * direction for size in sizes for sign in (1, -1)]
+        trials = [domain.project(at + move) for move in moves]
+        step = max(1e-5 * reach, finest)
+        found = [(*_steepest(read, domain, trial, step), trial) for trial in trials]
         best = max(found, key=lambda item: item[0])
         if best[0] > 1.2 * slope:
             reach = min(reach, 2 * float(np.linalg.norm(best[2] - at)))
@@ -193,14 +194,16 @@ def chase(
 
 
 def _steepest(
-    read: Callable[[np.ndarray], np.ndarray | None], at: np.ndarray, step: float
+    read: Callable[[np.ndarray], np.ndarray | None],
+    domain: AbstractDomain,
+    at: np.ndarray,
+    step: float,
 ) -> tuple[float, np.ndarray]:
     """The largest slope of a component of the response, and its direction, of length one."""
     here = read(at)
     slopes = []
     for index in np.ndindex(at.shape):
-        moved = at.copy()
-        moved[index] += step
+        moved = _nudged(domain, at, index, step)
         there = None if here is None else read(moved)
         if here is None or there is None or moved[index] == at[index]:
             return 0.0, np.zeros_like(at)
@@ -211,6 +214,19 @@ def _steepest(
     if not size[steepest] > 0:
         return 0.0, np.zeros_like(at)
     return float(size[steepest]), (table[:, steepest] / size[steepest]).reshape(at.shape)
+
+
+def _nudged(
+    domain: AbstractDomain, at: np.ndarray, index: tuple[int, ...], step: float
+) -> np.ndarray:
+    """`at` with one coordinate moved by `step` within the domain, backwards where that ends."""
+    for signed in (step, -step):
+        moved = at.copy()
+        moved[index] += signed
+        moved = domain.project(moved)
+        if abs(moved[index] - at[index]) > 0.1 * step:
+            break
+    return moved
 
 
 def around(

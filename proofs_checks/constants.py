@@ -70,7 +70,7 @@ def constants(
     >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
     >>> attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu)
     >>> found = constants(attention, {}, Ball(3))
-    >>> found.sup_norm, found.lipschitz_x, round(found.lipschitz_mu / np.exp(2), 9)
+    >>> found.sup_norm, found.lipschitz_x, round(float(found.lipschitz_mu / np.exp(2)), 9)
     (1.0, 1.0, 3.0)
 
     Source: docs/mathematics.md, section 8; Castin, Ablin & Peyré (2024).

@@ -60,7 +60,8 @@ class Proof:
     >>> print(prove(SymbolicMap(x - integral(y, y, mu), x, mu), {}, Ball(2)))
     On P(Omega) x Omega, Omega = ball:2:1.0: G(mu, x) = x - int y mu(dy) is continuous; ...
     x - int y mu(dy) is continuous  [polynomial]
-      int y mu(dy) is continuous  [integral]
+      -int y mu(dy) is continuous  [polynomial]
+        int y mu(dy) is continuous  [integral]
     """
 
     root: Step

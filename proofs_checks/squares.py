@@ -15,7 +15,7 @@ def completed(term: sympy.Add) -> Any | None:
     >>> from pushforward.symbolic import Point, dot, norm2
     >>> x, y = Point("x"), Point("y")
     >>> completed(norm2(x) + norm2(y) - 2 * dot(x, y))
-    |x - y|**2
+    |x - y|^2
     """
     found = []
     for summand in term.args:

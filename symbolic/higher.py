@@ -81,7 +81,7 @@ class HigherDerivatives:
         >>> x, mu = Point("x"), Measure("mu")
         >>> H = SymbolicMap(Dot(x, x) * x, x, mu).hessian()
         >>> print(H)
-        2 u x^T + 2 x u^T + 2 <u, x> I
+        2 x u^T + 2 u x^T + 2 <u, x> I
         >>> H.bind()([[0.0]], None, [[3.0]]).tolist()
         [[[[18.0]]]]
         """

@@ -13,9 +13,13 @@ PARTS = ("symbolic", "numeric", "verify", "proofs_checks")
 
 
 def module_names():
-    found = pkgutil.walk_packages(pushforward.__path__, "pushforward.")
+    # One by one: an editable install keeps the parts in folders that the package does not list.
+    names = ["pushforward"]
+    for package in ("pushforward", *(f"pushforward.{part}" for part in PARTS)):
+        path = importlib.import_module(package).__path__
+        names += [package, *(m.name for m in pkgutil.iter_modules(path, f"{package}."))]
     # __main__ runs the command line when it is imported.
-    return ["pushforward", *(m.name for m in found if not m.name.endswith("__main__"))]
+    return sorted({name for name in names if not name.endswith("__main__")})
 
 
 def public_names():

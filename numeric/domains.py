@@ -69,7 +69,10 @@ class AbstractDomain(ABC):
         return self.spec()
 
     def _rows(self, points: Any) -> np.ndarray:
-        rows = to_numpy(real_array(points, "points")).astype(np.float64)
+        if type(points) is np.ndarray and points.dtype == np.float64:
+            rows = points  # the common case, without a search
+        else:
+            rows = to_numpy(real_array(points, "points")).astype(np.float64)
         if rows.ndim != 2 or rows.shape[1] != self.dim:
             raise ValueError(f"expected points of shape (n, {self.dim}), got {rows.shape}")
         return rows
@@ -185,8 +188,11 @@ class Ball(AbstractDomain):
         return self.radius + max(map(abs, self.center))
 
     def project(self, points: Any) -> np.ndarray:
-        offset = self._rows(points) - self.center
-        norm = np.linalg.norm(offset, axis=1, keepdims=True)
+        rows = self._rows(points)
+        offset = rows - self.center
+        norm = np.sqrt(np.add.reduce(offset * offset, axis=1, keepdims=True))
+        if (norm <= self.radius).all():
+            return rows.copy()
         # A few ulps inside, so that a caller who tests the norm against the radius agrees.
         inside = self.radius * (1 - 4 * _EPS)
         shrink = np.divide(inside, norm, out=np.ones_like(norm), where=norm > self.radius)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from ..numeric import FiniteSet
-from .curves import Descent, Segment, Zoom, descend, jump_on, persists, simpler, zoom
+from .curves import (
+    Descent,
+    Segment,
+    Zoom,
+    descend,
+    jump_on,
+    persists,
+    simpler,
+    stops_at_rounding,
+    zoom,
+)
 from .distance import gap, moved
 from .noise import Noise, jitter
 from .paths import crossings, departures
@@ -158,6 +168,8 @@ def _leaving(
     if found is None:
         return _Seen(0.0, finest)
     if not persists(found.parameters, found.rises, noise.threshold):
+        return _Seen(found.rises[-1], finest)
+    if stops_at_rounding(found.parameters, found.rises, noise.threshold):
         return _Seen(found.rises[-1], finest)
     if _jitter(subject, segment.at(found.well_above_rounding())) > 0.1 * max(found.rises[-3:]):
         return _Seen(found.rises[-1], finest)

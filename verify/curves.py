@@ -134,6 +134,20 @@ def persists(widths: Any, rises: Any, floor: float) -> bool:
     return typical > floor and steady and typical >= FALL * float(np.median(middle))
 
 
+def stops_at_rounding(parameters: Any, rises: Any, floor: float) -> bool:
+    """Whether a rise still moves just above the last bit of one and is frozen below it.
+
+    A slow continuous response does so where masses are added to one, or saturate at it, in double
+    arithmetic: its decay is cut short by rounding, and the plateau below says nothing.
+    """
+    exponents, rises = np.log10(np.asarray(parameters, dtype=float)), np.asarray(rises, dtype=float)
+    above = rises[(exponents >= -15.6) & (exponents <= -12)]
+    below = rises[exponents <= -18]
+    if len(above) < 3 or len(below) < 3:
+        return False
+    return float(np.ptp(above)) > floor and float(np.ptp(below)) < 0.1 * float(np.ptp(above))
+
+
 class _Followed(Generic[R]):
     """Responses along a curve, each evaluated once."""
 

@@ -165,6 +165,9 @@ class Subject:
             self.seconds += time.perf_counter() - started
 
     def _array(self, out: Any, atoms: Atoms, what: str = "function") -> np.ndarray:
+        if type(out) is np.ndarray and out.dtype == np.float64:
+            self.dtypes.add("float64")
+            return out.copy()  # the common case; the function may keep its array and change it
         if "bfloat16" in str(getattr(out, "dtype", "")):  # NumPy has no such type
             self.dtypes.add("bfloat16")
             out = out.float() if hasattr(out, "detach") else out.astype("float32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,15 +14,20 @@ from .simplify import simplify
 from .subject import Atoms, Clock, Subject, Undefined, Unsupported
 from .trials import Outcome, Violation, run_trials
 
-Operation = Callable[[np.ndarray, np.ndarray, np.random.Generator], Atoms]
+Operation = Callable[[np.ndarray, np.ndarray, int], Atoms]
 
 
-def _permute(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
-    order = np.arange(len(points))[::-1] if len(points) < 4 else rng.permutation(len(points))
+def _permute(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
+    order = _order(len(points), seed)
     return points[order], weights[order]
 
 
-def _split(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+@lru_cache(maxsize=64)
+def _order(n: int, seed: int) -> np.ndarray:
+    return np.arange(n)[::-1] if n < 4 else np.random.default_rng([seed, 4]).permutation(n)
+
+
+def _split(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
     part = weights[0] / 4
     return (
         np.concatenate([points, points[:1]]),
@@ -29,11 +35,11 @@ def _split(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) ->
     )
 
 
-def _replicate(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+def _replicate(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
     return np.concatenate([points, points]), np.concatenate([weights, weights]) / 2
 
 
-def _add_zero_weight(points: np.ndarray, weights: np.ndarray, rng: np.random.Generator) -> Atoms:
+def _add_zero_weight(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
     """A zero-weight atom at a place where no atom is, put first."""
     place = 2 * points[:1] - points[-1:] if len(points) > 1 else -points[:1] + 0.5
     return np.concatenate([place, points]), np.concatenate([[0.0], weights])
@@ -114,7 +120,7 @@ def _first_violation(
 
 
 def _rewritten(name: str, points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
-    return OPERATIONS[name](points, weights, np.random.default_rng([seed, 4]))
+    return OPERATIONS[name](points, weights, seed)
 
 
 def _row_defect(subject: Subject, name: str, image: Atoms, again: Atoms, seed: int) -> float:

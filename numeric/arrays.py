@@ -42,6 +42,22 @@ def to_numpy(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
+def check_type(array: Any, name: str) -> None:
+    """Refuse a floating type that the library of an array rounds to another without saying so.
+
+    Raises:
+        ValueError: JAX without double precision, asked for float64.
+    """
+    xp = namespace(array)
+    # The type of a Python float is float64 exactly where JAX has it.
+    if array_api_compat.is_jax_namespace(xp) and name == "float64":
+        if xp.asarray(0.0).dtype != np.float64:
+            raise ValueError(
+                "expected a type that JAX has here, got float64; call "
+                "jax.config.update('jax_enable_x64', True) first"
+            )
+
+
 def real_array(value: Any, name: str, *, like: Any = None) -> Any:
     """The value as a real floating array in the namespace and on the device of `like`.
 

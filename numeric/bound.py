@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import namespace, real_array, to_numpy
+from .arrays import check_type, namespace, real_array, to_numpy
 from .engines import DIGITS, Request, run
 from .flows import integrate
 from .program import Program
@@ -397,6 +397,7 @@ def _dtype(dtype: Any, points: Any, named: Mapping[str, Any]) -> np.dtype:
         raise ValueError(f"expected a dtype that NumPy knows, got {dtype!r}") from None
     if wanted not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"expected dtype float32 or float64, got {wanted}")
+    check_type(points, wanted.name)
     return wanted
 
 

@@ -24,3 +24,4 @@ from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
 from .tensors import BoundTensor as BoundTensor, BoundTokenJacobian as BoundTokenJacobian
 from .transport import Transport as Transport, wasserstein as wasserstein
+from .variations import FlowDerivatives as FlowDerivatives, flow_derivatives as flow_derivatives

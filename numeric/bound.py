@@ -9,6 +9,7 @@ import array_api_compat
 import numpy as np
 
 from .arrays import check_type, namespace, real_array, to_numpy
+from .checkpoints import digest_of
 from .engines import DIGITS, Request, run
 from .flows import integrate
 from .program import Program
@@ -234,8 +235,13 @@ class BoundField(Bound):
         dtype: Any = None,
         x: Any = None,
         trajectory: bool = False,
+        times: Any = None,
+        domain: Any = None,
         rtol: float = 1e-9,
         atol: float = 1e-11,
+        progress: Any = None,
+        checkpoint: Any = None,
+        checkpoint_seconds: float = 60.0,
     ) -> Any:
         """The particles after a time: `x_i' = V(mu_t, x_i)` from the atoms of the measure.
 
@@ -248,12 +254,19 @@ class BoundField(Bound):
             engine, dtype: what evaluates the field, as for a call.
             x: (m, d) points that are carried and act on nothing.
             trajectory: return the states at the `steps + 1` equal times.
+            times: return the states at these (k,) times between 0 and `time` instead.
+            domain: a `Sphere`, or a `Product` with spheres, that no step and no stage leaves.
+            progress: called after each step with the share of the time done.
+            checkpoint, checkpoint_seconds: an NPZ file that a later call takes up again, with the
+                same bits, and how often it is written; see `integrate`.
 
         Returns:
-            (n, d), or (steps + 1, n, d) with `trajectory`; with `x` a pair, the second for x.
+            (n, d), or (steps + 1, n, d) with `trajectory`, or (k, n, d) with `times`; with `x` a
+            pair, the second for x.
 
         Raises:
-            ValueError: as for a call, and a flow that leaves the range of numbers.
+            ValueError: as for a call, a flow that leaves the range of numbers, or a checkpoint of
+                another flow.
         """
 
         def velocity(points: Any, weights: Any, x: Any, t: float) -> Any:
@@ -269,10 +282,25 @@ class BoundField(Bound):
             method,
             x if dtype is None or x is None else _in_dtype(x, dtype),
             trajectory=trajectory,
+            times=times,
+            domain=domain,
             rtol=rtol,
             atol=atol,
             with_time=True,
+            progress=progress,
+            checkpoint=checkpoint,
+            checkpoint_seconds=checkpoint_seconds,
+            label=digest_of(self.program.digest, *self.parameters.values(), engine, dtype),
         )
+
+    def flow_derivatives(self, points: Any, weights: Any, time: float, **options: Any) -> Any:
+        """The flow with its Jacobian, volume, linearisation and derivative in the measure.
+
+        The same as `numeric.flow_derivatives(self, points, weights, time, **options)`.
+        """
+        from .variations import flow_derivatives
+
+        return flow_derivatives(self, points, weights, time, **options)
 
 
 def _in_dtype(points: Any, dtype: Any) -> Any:

@@ -2,23 +2,29 @@
 
 The atoms `x_i` of `mu_t = sum_i w_i delta_{x_i(t)}` move by `x_i' = V(mu_t, x_i)`, which makes mu_t
 a weak solution of the Vlasov equation; passive points move by the same field and act on nothing.
-The methods are explicit and know nothing of constraints: on a sphere a tangent field keeps its
-particles there only up to the error of the method.
+On a domain with spheres every stage and every step stays on them (see `charts`); elsewhere the
+methods know nothing of constraints.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from . import integrators
 from .arrays import namespace, real_array
+from .charts import space_of
+from .checkpoints import Checkpoint, digest_of
+from .domains import AbstractDomain
+from .integrators import Position, Rate
 from .measures import DiscreteMeasure
 
 METHODS = ("rk4", "euler", "dopri5")
 
 Field = Callable[..., Any]
-Rate = Callable[[float, Any], Any]
-
-_MOST_REJECTED = 60
+Progress = Callable[[float], object]
 
 
 def integrate(
@@ -31,9 +37,15 @@ def integrate(
     x: Any = None,
     *,
     trajectory: bool = False,
+    times: Sequence[float] | None = None,
+    domain: AbstractDomain | None = None,
     rtol: float = 1e-9,
     atol: float = 1e-11,
     with_time: bool = False,
+    progress: Progress | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    label: str = "",
 ) -> Any:
     """Where the particles of a measure are after a time, and where points go that they carry.
 
@@ -44,20 +56,30 @@ def integrate(
         time: how long to go; negative goes backwards.
         steps: the number of equal steps, >= 1; for "dopri5" it sets the first step only.
         method: "euler" of order one, "rk4" of order four, "dopri5" with an adaptive step of order
-            five by Dormand and Prince.
+            five by Dormand and Prince, and states between its steps of order four.
         x: (m, d) passive points, (d,) for one.
         trajectory: return the states at the `steps + 1` equal times instead of the last one.
+        times: return the states at these times instead, (k,) between 0 and `time`, in order. The
+            methods of equal steps then take the fewest steps of at most `time / steps` from each
+            to the next.
+        domain: a `Sphere`, or a `Product` with spheres: all stages and steps stay on them, and the
+            part of the velocity that is tangent counts. Other domains hold nothing back.
         rtol, atol: of "dopri5": each step keeps its error estimate, in every component, below
             `atol + rtol * |state|`.
         with_time: the field takes the time as a fourth argument.
+        progress: called after each step with the share of the time done, from 0 to 1.
+        checkpoint: an NPZ file that is written every `checkpoint_seconds`, when the flow is
+            interrupted, and at the end. A call that finds it goes on from there, and gives the
+            same bits as one that was never interrupted.
+        label: a name of the field that tells its checkpoints from those of other fields.
 
     Returns:
-        The particles (n, d), or (steps + 1, n, d) with `trajectory`; with `x` a pair of these and
-        the same for the passive points.
+        The particles (n, d), or (steps + 1, n, d) with `trajectory`, or (k, n, d) with `times`;
+        with `x` a pair of these and the same for the passive points.
 
     Raises:
-        ValueError: bad shapes or numbers, an unknown method, a field of the wrong shape, or a flow
-            that leaves the range of numbers.
+        ValueError: bad shapes or numbers, an unknown method, a field of the wrong shape, a flow
+            that leaves the range of numbers, or a checkpoint of another flow.
 
     Two particles that attract each other by their distance meet like `exp(-t)`:
 
@@ -71,6 +93,8 @@ def integrate(
     passive = None if x is None else _passive(x, mu)
     state = mu.points if passive is None else xp.concat([mu.points, passive], axis=0)
     _check(time, steps, method, rtol, atol)
+    space = space_of(domain, mu.dim)
+    wanted = _wanted(float(time), steps, trajectory, times)
 
     def rate(t: float, state: Any) -> Any:
         time_argument = (t,) if with_time else ()
@@ -78,15 +102,14 @@ def integrate(
         velocity = field(state[:n, ...] + 0.0, mu.weights + 0.0, state + 0.0, *time_argument)
         return _checked_velocity(velocity, state)
 
-    if method == "dopri5":
-        path = _dopri5(rate, state, float(time), steps, trajectory, rtol, atol)
-    else:
-        path = _equal_steps(rate, state, float(time), steps, _euler if method == "euler" else _rk4)
-    states = [state + 0.0]
-    for t, state in path:
-        _check_range(state, t)
-        states = [*states, state] if trajectory else [state]
-    result = xp.stack(states, axis=0) if trajectory else states[-1]
+    plan = _Plan(rate, space, method, float(time), steps, tuple(wanted), rtol, atol, times is None)
+    saved = None
+    if checkpoint is not None:
+        call = (state, mu.weights, time, steps, method, wanted, rtol, atol, str(domain), label)
+        saved = Checkpoint(Path(checkpoint), digest_of(n, *call), checkpoint_seconds)
+    states = _run(plan, space.nearest(state + 0.0), saved, progress)
+    several = trajectory or times is not None
+    result = xp.stack(states, axis=0) if several else states[-1]
     if passive is None:
         return result
     return result[..., :n, :], result[..., n:, :]
@@ -112,6 +135,26 @@ def _check(time: Any, steps: Any, method: Any, rtol: float, atol: float) -> None
         raise ValueError(f"expected tolerances >= 0, one of them > 0, got {rtol} and {atol}")
 
 
+def _wanted(
+    time: float, steps: int, trajectory: bool, times: Sequence[float] | None
+) -> list[float]:
+    """The times at which states are asked for."""
+    if times is None:
+        if not trajectory:
+            return [time]
+        return [*(time * k / steps for k in range(steps)), time]
+    if trajectory:
+        raise ValueError("expected trajectory=True or times, got both")
+    wanted = [float(t) for t in times]
+    way = [t if time >= 0 else -t for t in wanted]
+    if not wanted or sorted(way) != way or way[0] < 0 or way[-1] > abs(time):
+        raise ValueError(
+            f"expected times in order between 0 and {time:g}, got "
+            + (f"{wanted[0]:g} to {wanted[-1]:g}" if wanted else "none")
+        )
+    return wanted
+
+
 def _checked_velocity(velocity: Any, state: Any) -> Any:
     if tuple(velocity.shape) != tuple(state.shape):
         raise ValueError(
@@ -121,102 +164,96 @@ def _checked_velocity(velocity: Any, state: Any) -> Any:
     return velocity
 
 
+# ---- running
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A flow to run: what to integrate, how, and when states are asked for."""
+
+    rate: Rate
+    space: Any
+    method: str
+    time: float
+    steps: int
+    wanted: tuple[float, ...]
+    rtol: float
+    atol: float
+    equal: bool
+
+    def start(self, state: Any) -> Position:
+        return Position(0, 0.0, state, None, self.time / self.steps)
+
+    def reached(self, t: float) -> int:
+        """How many of the times asked for are not after t."""
+        return bisect_right(self.wanted, abs(t), key=abs)
+
+    def grid(self) -> list[tuple[float, float]]:
+        """The beginnings and ends of equal steps, which meet all times asked for."""
+        stops = sorted({abs(t) for t in self.wanted} | {0.0, abs(self.time)})
+        sign, h = (1 if self.time >= 0 else -1), abs(self.time) / self.steps
+        if self.equal:
+            stops, count = [0.0, abs(self.time)], [self.steps]
+        else:
+            gaps = zip(stops, stops[1:], strict=False)
+            count = [max(1, math.ceil((b - a) / h * (1 - 1e-12))) for a, b in gaps]
+        ends = [0.0]
+        for a, b, k in zip(stops, stops[1:], count, strict=False):
+            ends += [a + (b - a) * (j + 1) / k for j in range(k - 1)] + [b]
+        return [(sign * a, sign * b) for a, b in zip(ends, ends[1:], strict=False)]
+
+
+Advance = Callable[[Position], tuple[Position, Callable[[float], Any]]]
+
+
+def _run(plan: _Plan, state: Any, saved: Checkpoint | None, progress: Progress | None) -> list[Any]:
+    """The states at the times asked for."""
+    at, states = (saved and saved.load(state)) or (plan.start(state), [])
+    if plan.time == 0:
+        return [state for _ in plan.wanted]
+    if not states and plan.wanted[0] == 0:
+        states = [state]
+    advance = _adaptive(plan) if plan.method == "dopri5" else _equal(plan)
+    try:
+        while at.t != plan.time:
+            new, between = advance(at)
+            _check_range(new.state, new.t)
+            states += [
+                new.state if t == new.t else between(t)
+                for t in plan.wanted[len(states) : plan.reached(new.t)]
+            ]
+            at = new
+            if progress is not None:
+                progress(at.t / plan.time)
+            if saved is not None and saved.due:
+                saved.save(at, states)
+    finally:
+        if saved is not None:
+            # An interruption may have come between the outputs and the position.
+            saved.save(at, states[: plan.reached(at.t)])
+    return states
+
+
+def _equal(plan: _Plan) -> Advance:
+    grid = plan.grid()
+    step = integrators.euler if plan.method == "euler" else integrators.rk4
+
+    def advance(at: Position) -> tuple[Position, Callable[[float], Any]]:
+        start, end = grid[at.count]
+        state = step(plan.rate, plan.space, start, at.state, end - start)
+        return Position(at.count + 1, end, state), lambda t: state
+
+    return advance
+
+
+def _adaptive(plan: _Plan) -> Advance:
+    def advance(at: Position) -> tuple[Position, Callable[[float], Any]]:
+        return integrators.dopri5(plan.rate, plan.space, at, plan.time, plan.rtol, plan.atol)
+
+    return advance
+
+
 def _check_range(state: Any, t: float) -> None:
     xp = namespace(state)
     if not bool(xp.all(xp.isfinite(state))):
         raise ValueError(f"the flow leaves the range of numbers before time {t:.6g}; go less far")
-
-
-# ---- equal steps
-
-
-def _equal_steps(
-    rate: Rate, state: Any, time: float, steps: int, step: Callable[..., Any]
-) -> Iterator[tuple[float, Any]]:
-    h = time / steps
-    for k in range(steps):
-        state = step(rate, k * h, state, h)
-        yield (k + 1) * h, state
-
-
-def _euler(rate: Rate, t: float, state: Any, h: float) -> Any:
-    return state + h * rate(t, state)
-
-
-def _rk4(rate: Rate, t: float, state: Any, h: float) -> Any:
-    k1 = rate(t, state)
-    k2 = rate(t + h / 2, state + h / 2 * k1)
-    k3 = rate(t + h / 2, state + h / 2 * k2)
-    k4 = rate(t + h, state + h * k3)
-    return state + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-
-
-# ---- adaptive steps: Dormand & Prince (1980), the pair of orders 5 and 4
-
-_NODES = (0, 1 / 5, 3 / 10, 4 / 5, 8 / 9, 1, 1)
-_STAGES = (
-    (),
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-_ERROR = (71 / 57600, 0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-
-
-def _dopri5(
-    rate: Rate, state: Any, time: float, steps: int, at_equal_times: bool, rtol: float, atol: float
-) -> Iterator[tuple[float, Any]]:
-    """The states after accepted steps, or at the equal times alone."""
-    ends = [time * (k + 1) / steps for k in range(steps)] if at_equal_times else [time]
-    t, h, slope = 0.0, time / steps, None
-    for end in ends:
-        while t != end:
-            t, state, slope, h = _accepted(rate, t, state, slope, h, end, rtol, atol)
-            _check_range(state, t)
-        yield t, state
-
-
-def _accepted(rate, t, state, slope, h, end, rtol, atol) -> tuple[float, Any, Any, float]:
-    """One step that keeps the tolerance: its time and state, the slope there, the next step."""
-    slope = rate(t, state) if slope is None else slope
-    for _ in range(_MOST_REJECTED):
-        last = abs(h) >= abs(end - t) * (1 - 1e-12)
-        step = end - t if last else h
-        after, after_slope, ratio = _pair(rate, t, state, slope, step, rtol, atol)
-        # The error of a step is of order five; 0.9 keeps the next one from being refused.
-        factor = 5.0 if ratio == 0 else min(5.0, max(0.2, 0.9 * ratio ** (-1 / 5)))
-        if ratio <= 1:
-            following = h if last and abs(step) < abs(h) and factor >= 1 else step * factor
-            return (end if last else t + step), after, after_slope, following
-        h = step * (factor if math.isfinite(ratio) else 0.2)
-        if t + h == t:
-            break
-    raise ValueError(
-        f"the flow needs steps below {abs(h):.3g} at time {t:.6g}: it is stiff or leaves the range "
-        "of numbers; go less far or allow a larger rtol"
-    )
-
-
-def _pair(rate, t, state, slope, h, rtol, atol) -> tuple[Any, Any, float]:
-    """The state of order five, the slope there, and the error of order four over the tolerance."""
-    xp = namespace(state)
-    slopes = [slope]
-    after = state
-    for node, row in zip(_NODES[1:], _STAGES[1:], strict=True):
-        after = state + h * _combined(row, slopes)
-        slopes.append(rate(t + node * h, after))
-    error = h * _combined(_ERROR, slopes)
-    tolerance = atol + rtol * xp.maximum(xp.abs(state), xp.abs(after))
-    ratio = float(xp.max(xp.abs(error) / tolerance))
-    return after, slopes[-1], ratio if math.isfinite(ratio) else math.inf
-
-
-def _combined(row: tuple[float, ...], slopes: list[Any]) -> Any:
-    terms = [c * slope for c, slope in zip(row, slopes, strict=True) if c]
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 
-from pushforward.numeric import BoundField, integrate
+from pushforward.numeric import BoundField, Box, Product, Sphere, flow_derivatives, integrate
 from pushforward.symbolic import (
     Matrix,
     Measure,
@@ -19,6 +19,7 @@ from pushforward.symbolic import (
     norm2,
     stack,
 )
+from pushforward.symbolic.library import sphere_attention
 
 x, y, mu = Point("x"), Point("y"), Measure("mu")
 A, V, c, t = Matrix("A"), Matrix("V"), Scalar("c"), Scalar("t")
@@ -191,6 +192,235 @@ def test_floating_types_and_libraries():
         np.testing.assert_allclose(got.numpy(), consensus_exactly(POINTS, WEIGHTS, 1.0), atol=1e-8)
 
 
+# ---- flows that stay on spheres
+
+ON_SPHERE = sphere_attention().bind(A=3 * np.eye(3), V=[[0.5, 1, 0], [-1, 0.5, 0], [0, 0.3, 1]])
+TOKENS = Sphere(3).sample(RNG, 6)
+
+
+def test_points_of_a_sphere_never_drift():
+    for method in ("euler", "rk4", "dopri5"):
+        path = ON_SPHERE.flow(
+            TOKENS,
+            WEIGHTS,
+            3.0,
+            steps=20,
+            method=method,
+            domain=Sphere(3),
+            engine="numpy",
+            trajectory=True,
+        )
+        assert np.abs(np.linalg.norm(path, axis=2) - 1).max() < 5e-16
+    # Without the domain, they do.
+    free = ON_SPHERE.flow(TOKENS, WEIGHTS, 3.0, steps=20, method="euler", engine="numpy")
+    assert np.abs(np.linalg.norm(free, axis=1) - 1).max() > 1e-2
+
+
+@pytest.mark.parametrize("method, order", [("euler", 1), ("rk4", 4)])
+def test_orders_on_the_sphere(method, order):
+    exact = ON_SPHERE.flow(
+        TOKENS, WEIGHTS, 2.0, method="dopri5", rtol=1e-13, atol=1e-14, engine="numpy"
+    )
+    steps = np.array([16, 32, 64, 128])
+    errors = [
+        np.abs(
+            ON_SPHERE.flow(
+                TOKENS, WEIGHTS, 2.0, steps=int(k), method=method, domain=Sphere(3), engine="numpy"
+            )
+            - exact
+        ).max()
+        for k in steps
+    ]
+    slope = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
+    assert slope == pytest.approx(order, abs=0.1)
+
+
+def test_fields_are_asked_on_the_sphere_alone():
+    seen = []
+
+    def spin(points, weights, x):
+        seen.append(np.abs(np.linalg.norm(x, axis=1) - 1).max())
+        return np.stack([-x[:, 1], x[:, 0]], axis=1) + 5 * x  # the normal part does not count
+
+    got, carried = integrate(
+        spin, [[1.0, 0.0]], [1.0], 1.0, 1, "dopri5", [[0.0, 1.0]], domain=Sphere(2)
+    )
+    np.testing.assert_allclose(got, [[np.cos(1), np.sin(1)]], atol=1e-9)
+    np.testing.assert_allclose(carried, [[-np.sin(1), np.cos(1)]], atol=1e-9)
+    assert max(seen) < 5e-16
+
+
+def test_a_product_with_a_sphere():
+    def field(points, weights, x):
+        spin = np.stack([-x[:, 2], x[:, 1]], axis=1)
+        return np.concatenate([x[:, :1], spin], axis=1)
+
+    start = np.array([[1.0, 1.0, 0.0], [2.0, 0.0, 1.0]])
+    domain = Product(Box([-9.0], [9.0]), Sphere(2))
+    got = integrate(field, start, None, 1.0, 50, domain=domain)
+    np.testing.assert_allclose(got[:, 0], np.e * start[:, 0], rtol=1e-8)
+    np.testing.assert_allclose(got[0, 1:], [np.cos(1), np.sin(1)], atol=1e-8)
+    assert np.abs(np.linalg.norm(got[:, 1:], axis=1) - 1).max() < 5e-16
+
+
+# ---- states between steps, progress, checkpoints
+
+
+@pytest.mark.parametrize("rtol", [1e-5, 1e-8])
+def test_dense_states_keep_the_tolerance(rtol):
+    calls = []
+
+    def counted(points, weights, x):
+        calls.append(1)
+        return weights @ points - x
+
+    times = np.linspace(0, 2, 101)
+    path = integrate(counted, POINTS, WEIGHTS, 2.0, 1, "dopri5", times=times, rtol=rtol, atol=rtol)
+    exact = np.stack([consensus_exactly(POINTS, WEIGHTS, t) for t in times])
+    assert np.abs(path - exact).max() < 20 * rtol
+    assert len(calls) < 200  # far fewer than six for each time
+
+
+@pytest.mark.parametrize("time", [2.0, -2.0])
+def test_states_at_times_of_ones_own(time):
+    times = np.array([0.0, 0.05, 0.7, 0.7, 1.0]) * time
+    for method, tol in (("rk4", 1e-8), ("euler", 0.5), ("dopri5", 1e-7)):
+        path = CONSENSUS.flow(POINTS, WEIGHTS, time, steps=100, method=method, times=times)
+        exact = np.stack([consensus_exactly(POINTS, WEIGHTS, t) for t in times])
+        assert path.shape == (5, 6, 2)
+        np.testing.assert_allclose(path, exact, atol=tol)
+    # As many times as equal steps would have, and not those.
+    odd = CONSENSUS.flow(POINTS, WEIGHTS, 1.0, steps=2, times=[0.0, 0.1, 1.0])
+    np.testing.assert_allclose(odd[1], consensus_exactly(POINTS, WEIGHTS, 0.1), atol=1e-6)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("method", ["rk4", "euler", "dopri5"])
+@pytest.mark.parametrize("trajectory", [False, True])
+def test_a_restart_gives_the_same_bits(method, trajectory, tmp_path):
+    options = {"steps": 12, "method": method, "x": POINTS[:2], "trajectory": trajectory}
+    whole = ATTENTION.flow(POINTS, WEIGHTS, 1.0, **options)
+    shares = []
+
+    def interrupt(share):
+        shares.append(share)
+        if len(shares) == 5:
+            raise Stop
+
+    place = tmp_path / "flow.npz"
+    with pytest.raises(Stop):
+        ATTENTION.flow(POINTS, WEIGHTS, 1.0, **options, checkpoint=place, progress=interrupt)
+    assert place.exists() and 0 < shares[-1] < 1 and shares == sorted(shares)
+    rest = []
+    again = ATTENTION.flow(POINTS, WEIGHTS, 1.0, **options, checkpoint=place, progress=rest.append)
+    assert rest[0] > shares[-1] and rest[-1] == 1.0
+    for got, want in zip(again, whole, strict=True):
+        np.testing.assert_array_equal(got, want)
+    # A finished flow is read back without a call of the field.
+    done = ATTENTION.flow(POINTS, WEIGHTS, 1.0, **options, checkpoint=place, progress=rest.append)
+    assert rest[-1] == 1.0 and len(rest) < 30
+    np.testing.assert_array_equal(done[0], whole[0])
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_checkpoints_of_other_flows_are_refused(tmp_path):
+    place = tmp_path / "flow.npz"
+    ATTENTION.flow(POINTS, WEIGHTS, 1.0, checkpoint=place)
+    other = SOFTMAX.bind(A=np.eye(2), V=np.eye(2))
+    for call in (
+        lambda: other.flow(POINTS, WEIGHTS, 1.0, checkpoint=place),
+        lambda: ATTENTION.flow(POINTS, WEIGHTS, 2.0, checkpoint=place),
+        lambda: ATTENTION.flow(POINTS + 1e-16, WEIGHTS[::-1], 1.0, checkpoint=place),
+    ):
+        with pytest.raises(ValueError, match="another flow"):
+            call()
+    place.write_bytes(b"no archive")
+    with pytest.raises(ValueError, match="expected a checkpoint"):
+        ATTENTION.flow(POINTS, WEIGHTS, 1.0, checkpoint=place)
+
+
+# ---- what is integrated along
+
+PASSIVE, PROBES = RNG.normal(size=(3, 2)), RNG.normal(size=(2, 2))
+PUSH = RNG.normal(size=(9, 2))
+EXACTLY = {"method": "dopri5", "rtol": 1e-12, "atol": 1e-13, "engine": "numpy"}
+
+
+@pytest.fixture(scope="module")
+def along():
+    return ATTENTION.flow_derivatives(POINTS, WEIGHTS, 1.0, x=PASSIVE, z=PROBES, displacement=PUSH)
+
+
+def test_the_jacobian_and_the_volume(along):
+    h = 1e-5
+    shifted = [
+        ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=PASSIVE + s * h * np.eye(2)[i], **EXACTLY)[1]
+        for i in range(2)
+        for s in (1, -1)
+    ]
+    differences = np.stack(
+        [(shifted[0] - shifted[1]) / (2 * h), (shifted[2] - shifted[3]) / (2 * h)], axis=2
+    )
+    np.testing.assert_allclose(along.jacobian[6:], differences, atol=1e-8)
+    np.testing.assert_allclose(np.linalg.slogdet(along.jacobian)[1], along.log_volume, atol=1e-9)
+    np.testing.assert_allclose(along.log_density(np.zeros(9)), -along.log_volume)
+
+
+def test_the_linearised_flow(along):
+    h = 1e-5
+    there, back = (
+        np.concatenate(
+            ATTENTION.flow(
+                POINTS + s * h * PUSH[:6], WEIGHTS, 1.0, x=PASSIVE + s * h * PUSH[6:], **EXACTLY
+            )
+        )
+        for s in (1, -1)
+    )
+    np.testing.assert_allclose(along.displacement, (there - back) / (2 * h), atol=1e-8)
+
+
+def test_the_derivative_of_the_flow_in_the_measure(along):
+    def with_mass(c, z):
+        end, carried = ATTENTION.flow(
+            np.vstack([POINTS, z]), np.append(WEIGHTS, c), 1.0, x=PASSIVE, **EXACTLY
+        )
+        return np.concatenate([end[:6], carried])
+
+    h = 1e-4
+    for k, z in enumerate(PROBES):
+        f0, f1, f2 = (with_mass(c, z) for c in (0.0, h, 2 * h))
+        one_sided = (4 * f1 - 3 * f0 - f2) / (2 * h)
+        np.testing.assert_allclose(along.in_measure[:, k], one_sided, atol=1e-6)
+
+
+@pytest.mark.parametrize("method, tol", [("euler", 5e-2), ("rk4", 1e-7)])
+def test_derivatives_by_every_method(along, method, tol):
+    got = ATTENTION.flow_derivatives(
+        POINTS, WEIGHTS, 1.0, method=method, steps=40, z=PROBES, engine="numpy"
+    )
+    np.testing.assert_allclose(got.in_measure, along.in_measure[:6], atol=tol)
+    np.testing.assert_allclose(got.jacobian, along.jacobian[:6], atol=tol)
+    assert got.x is None and got.displacement is None
+
+
+def test_volumes_on_the_sphere():
+    got = ON_SPHERE.flow_derivatives(TOKENS, WEIGHTS, 1.0, domain=Sphere(3), engine="numpy")
+    for i in range(6):
+        before, after = (np.linalg.svd(at[None])[2][1:].T for at in (TOKENS[i], got.points[i]))
+        volume = np.linalg.slogdet(after.T @ got.jacobian[i] @ before)[1]
+        assert got.log_volume[i] == pytest.approx(volume, abs=1e-8)
+
+
+def test_densities_of_fields_that_depend_on_time():
+    field = VelocityField(c * t * x, x, mu, time=t).bind(c=2.0)
+    got = field.flow_derivatives([[1.0]], [1.0], 1.5)
+    assert got.log_volume.item() == pytest.approx(1.5**2, abs=1e-8)
+    assert got.points.item() == pytest.approx(np.exp(1.5**2), rel=1e-8)
+
+
 def explosion(points, weights, x):
     return x**2 * 10
 
@@ -204,6 +434,15 @@ BAD_CALLS = [
     (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, x=[[1.0]]), "(m, 2)"),
     (lambda: CONSENSUS.flow(POINTS, WEIGHTS[:3], 1.0), "(6,)"),
     (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, engine="abacus"), "abacus"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, domain=Sphere(3)), "dimension 3"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, domain="sphere"), "Sphere(3)"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, times=[0.5, 0.2]), "in order"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, times=[]), "none"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, times=[2.0]), "between 0 and 1"),
+    (lambda: CONSENSUS.flow(POINTS, WEIGHTS, 1.0, times=[1.0], trajectory=True), "both"),
+    (lambda: CONSENSUS.flow_derivatives(POINTS, WEIGHTS, 1.0, z=[[1.0]]), "z of shape"),
+    (lambda: CONSENSUS.flow_derivatives(POINTS, WEIGHTS, 1.0, displacement=POINTS[:2]), "(6, 2)"),
+    (lambda: flow_derivatives(explosion, POINTS, WEIGHTS, 1.0), "plain function"),
     (lambda: integrate(lambda p, w, x: x[0], POINTS, WEIGHTS, 1.0), "velocities of shape (6, 2)"),
     (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 1000), "range"),
     (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 10, "dopri5"), "range"),

@@ -37,7 +37,7 @@ HOMES = {
     "matplotlib": {"verify/pictures.py"},
     "pytest": set(),
     "torch": {"verify/"},
-    "jax": set(),
+    "jax": {"verify/"},
 }
 
 

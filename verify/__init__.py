@@ -7,6 +7,12 @@ import inspect as _inspect
 import sys as _sys
 from types import ModuleType as _ModuleType
 
+from .adapters import (
+    array_function as array_function,
+    jax_function as jax_function,
+    sklearn_transformer as sklearn_transformer,
+    torch_module as torch_module,
+)
 from .candidates import (
     Flow as Flow,
     InContextMap as InContextMap,

@@ -193,7 +193,8 @@ KINDS = (InContextMap, MeasureMap, TokenMap, Flow, Symbolic)
 def title(candidate: Candidate) -> str:
     """The name of a candidate in reports."""
     own = candidate.name or getattr(candidate.fn, "__name__", None)
-    return own or type(candidate).__name__
+    unnamed = candidate if isinstance(candidate, Symbolic) else candidate.fn
+    return own or type(unnamed).__name__
 
 
 def on_domain(candidate: object, domain: AbstractDomain | None) -> Candidate:
@@ -209,11 +210,20 @@ def on_domain(candidate: object, domain: AbstractDomain | None) -> Candidate:
             "verify() expects a bound map: bind the parameters first, as in "
             "verify(G.bind(A=a, V=v), domain=Ball(2))."
         )
-    if callable(candidate) and hasattr(candidate, "parameters"):
+    torch = is_torch_module(candidate)  # it has parameters, and methods of that name, of its own
+    if callable(candidate) and hasattr(candidate, "parameters") and not torch:
         if domain is None:
             raise ValueError("a bound symbolic map needs a domain: verify(bound, domain=Ball(2)).")
         return Symbolic(candidate, domain)
+    wrap = "wrap a plain function, as in InContextMap(fn, domain)"
+    if torch:
+        wrap = "wrap it, as in torch_module(module, domain)"
     raise TypeError(
         "verify() expects an InContextMap, MeasureMap, TokenMap, Flow or a bound symbolic map. "
-        f"Got {type(candidate).__name__}; wrap a plain function, as in InContextMap(fn, domain)."
+        f"Got {type(candidate).__name__}; {wrap}."
     )
+
+
+def is_torch_module(value: object) -> bool:
+    """Whether a value is a `torch.nn.Module`, without importing torch."""
+    return any(kind.__module__ == "torch.nn.modules.module" for kind in type(value).__mro__)

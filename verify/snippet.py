@@ -60,6 +60,8 @@ def _names(violation: Violation) -> list[tuple[str, str]]:
 
 
 def _bring(candidate: Candidate) -> str:
+    if written := getattr(candidate.fn, "written", ""):  # an adapter says what it calls
+        return f"# fn = {written}"
     module = getattr(candidate.fn, "__module__", None)
     name = getattr(candidate.fn, "__qualname__", "")
     if module in (None, "__main__", "builtins") or not name.isidentifier():

@@ -20,7 +20,14 @@ from types import ModuleType
 from typing import Any
 
 from ..numeric import AbstractDomain, parse_domain
-from .candidates import KINDS, Candidate, InContextMap, MeasureMap, on_domain
+from .candidates import (
+    KINDS,
+    Candidate,
+    InContextMap,
+    MeasureMap,
+    is_torch_module,
+    on_domain,
+)
 
 FORMS = "file.py:name, package.module:name or a name in the catalogue"
 
@@ -63,6 +70,11 @@ def as_candidate(found: Any, target: str, domain: AbstractDomain | None = None) 
         raise ValueError(
             f"{target} is a {type(found).__name__} with unbound parameters; bind them in the file, "
             "as in `bound = pf.Symbolic(G.bind(A=a), pf.Ball(2))`, and verify `bound`."
+        )
+    if is_torch_module(found):
+        raise ValueError(
+            f"{target} is a torch module; wrap it in the file, as in "
+            "`candidate = pf.torch_module(module, pf.Ball(2))`, and verify `candidate`."
         )
     if callable(found) and hasattr(found, "parameters"):
         kind = getattr(found, "kind", "map")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..numeric import AbstractDomain, DiscreteMeasure
-from .candidates import Candidate, Flow, Symbolic, on_domain, title
+from .candidates import Candidate, Flow, Symbolic, is_torch_module, on_domain, title
 from .continuity import check_continuous
 from .distance import load_solver
 from .findings import CONDITIONS, Counterexample, Finding, Report
@@ -202,9 +202,7 @@ class _Run:
             return check_regular(subject, noise, seed, clock)
         return check_vlasov(subject, noise, seed, clock)
 
-    def _undefined(
-        self, name: str, found: dict[str, Finding], undefined: Undefined
-    ) -> Finding:
+    def _undefined(self, name: str, found: dict[str, Finding], undefined: Undefined) -> Finding:
         """A map that is not defined somewhere is not well-defined, whichever check met it."""
         violation = Violation("undefined", (undefined.atoms,), {}, undefined.reason)
         reason = f"{undefined.reason} on a measure of {atoms(len(undefined.atoms[0]))}"
@@ -370,9 +368,11 @@ def _first_inputs(subject: Subject, seed: int) -> None:
         except Unsupported:
             return
     assert first is not None
+    advice = f"check how {type(subject.candidate).__name__} calls it"
+    if is_torch_module(subject.candidate.fn):
+        advice = "torch_module(module, domain) calls it on tensors"
     raise ValueError(
-        f"{title(subject.candidate)} fails on each of the first 8 inputs: {first.reason}; "
-        f"check how {type(subject.candidate).__name__} calls it."
+        f"{title(subject.candidate)} fails on each of the first 8 inputs: {first.reason}; {advice}."
     )
 
 

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         Report as Report,
         Symbolic as Symbolic,
         TokenMap as TokenMap,
+        array_function as array_function,
+        jax_function as jax_function,
+        sklearn_transformer as sklearn_transformer,
+        torch_module as torch_module,
         verify as verify,
     )
 
@@ -51,6 +55,10 @@ _HOME = {
     "Report": "verify",
     "Symbolic": "verify",
     "TokenMap": "verify",
+    "array_function": "verify",
+    "jax_function": "verify",
+    "sklearn_transformer": "verify",
+    "torch_module": "verify",
 }
 _PARTS = ("symbolic", "numeric", "verify", "proofs_checks")
 

@@ -20,6 +20,7 @@ from .domains import (
     parse_domain as parse_domain,
 )
 from .engines import engine_status as engine_status
+from .ensembles import Ensemble as Ensemble, Evaluation as Evaluation
 from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
 from .tensors import BoundTensor as BoundTensor, BoundTokenJacobian as BoundTokenJacobian

@@ -42,6 +42,22 @@ def to_numpy(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
+def devices_like(array: Any) -> list[Any]:
+    """All devices of the kind on which an array is, in the order of its library."""
+    here = array_api_compat.device(array)
+    if array_api_compat.is_numpy_array(array):
+        return [here]
+    info = getattr(namespace(array), "__array_namespace_info__", None)
+    found = info().devices() if info else [here]
+    alike = [device for device in found if _kind(device) == _kind(here)]
+    return alike if here in alike else [here]
+
+
+def _kind(device: Any) -> Any:
+    """torch calls it type, JAX platform; all devices of CuPy are alike."""
+    return getattr(device, "type", None) or getattr(device, "platform", None) or type(device)
+
+
 def check_type(array: Any, name: str) -> None:
     """Refuse a floating type that the library of an array rounds to another without saying so.
 

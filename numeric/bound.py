@@ -116,7 +116,7 @@ class Bound:
             ValueError: shapes that do not fit, numbers that are not finite, no mass, a point that
                 is missing or unknown, an engine that is not there.
         """
-        request = self._request(points, weights, x, dtype, points_by_name)
+        request = self.request(points, weights, x, dtype, points_by_name)
         return run(engine, request)
 
     def evaluate(
@@ -140,7 +140,7 @@ class Bound:
         Raises:
             ValueError: as for a call.
         """
-        request = self._request(points, weights, x, dtype, points_by_name)
+        request = self.request(points, weights, x, dtype, points_by_name)
         value = run(engine, request)
         error = rounding_bound(
             self.program, request.on_numpy(), request.order, Precision.of(request.dtype)
@@ -169,7 +169,7 @@ class Bound:
 
         if not isinstance(digits, int) or digits < 15:
             raise ValueError(f"expected digits, an integer >= 15, got {digits!r}")
-        request = self._request(points, weights, x, None, points_by_name)
+        request = self.request(points, weights, x, None, points_by_name)
         return interpret_precisely(self.program, request.on_numpy(), request.order, digits)
 
     def of_numbers(self, points: Any, weights: Any, x: Any, *, digits: int) -> np.ndarray:
@@ -194,9 +194,10 @@ class Bound:
         shapes = [f"{name} {shape or 'scalar'}" for name, shape in self._shapes.items()]
         return f"{type(self).__name__}({self.kind}{' with ' if shapes else ''}{', '.join(shapes)})"
 
-    def _request(
+    def request(
         self, points: Any, weights: Any, x: Any, dtype: Any, others: Mapping[str, Any]
     ) -> Request:
+        """The checked inputs of a call, ready for an engine."""
         measures = tuple(nu.name for nu in self.map.others)
         names = (*self.point_names[1:], *self._time_name, *measures)
         _check_names(names, others, self.kind)

@@ -1,7 +1,7 @@
 """The engines by name: what each needs, and which one `auto` takes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import array_api_compat
@@ -45,6 +45,17 @@ class Request:
     def in_dtype(self) -> Inputs:
         """The inputs in the library and on the device of the points, in the floating type."""
         return _mapped(self.inputs, self._cast)
+
+    def on_device(self, device: Any) -> "Request":
+        """The request with its arrays on a device of their library."""
+        move = lambda array: array_api_compat.to_device(array, device)  # noqa: E731
+        return replace(self, inputs=_mapped(self.in_dtype(), move))
+
+    def at(self, rows: Any) -> "Request":
+        """The request with other rows of its first point argument."""
+        points = {**self.inputs.points, self.order[0]: rows}
+        inputs = Inputs(points, self.inputs.measures, self.inputs.parameters)
+        return replace(self, inputs=inputs)
 
     def _cast(self, array: Any) -> Any:
         if type(array) is np.ndarray and type(self.like) is np.ndarray:

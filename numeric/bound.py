@@ -1,7 +1,7 @@
 """A term with numbers for its parameters: evaluated on discrete measures by every engine."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +10,9 @@ import numpy as np
 
 from .arrays import check_type, namespace, real_array, to_numpy
 from .checkpoints import digest_of
-from .engines import DIGITS, Request, run
+from .engines import DIGITS, PAIRS_FOR_NATIVE, Request, run
 from .flows import integrate
+from .native_calls import batch, quick, ragged
 from .program import Program
 from .reference import Inputs
 from .rounding import Precision, rounding_bound
@@ -47,6 +48,7 @@ class Bound:
     map: Any
     parameters: Mapping[str, Any]
     program: Program
+    eager: bool = field(default=False, kw_only=True)
 
     @property
     def kind(self) -> str:
@@ -116,8 +118,63 @@ class Bound:
             ValueError: shapes that do not fit, numbers that are not finite, no mass, a point that
                 is missing or unknown, an engine that is not there.
         """
+        if dtype is None and engine in ("auto", "native"):
+            fewest = 0 if self.eager or engine == "native" else PAIRS_FOR_NATIVE
+            value = quick(self, points, weights, x, points_by_name, fewest)
+            if value is not None:
+                return value
         request = self.request(points, weights, x, dtype, points_by_name)
-        return run(engine, request)
+        return run(engine, request, self.eager)
+
+    def prepared(self) -> "Bound":
+        """The same, whose `auto` takes compiled C for few points too, from the first call on.
+
+        Otherwise `auto` compiles for many pairs of points alone; without a compiler never.
+        """
+        return replace(self, eager=True)
+
+    def batch(
+        self, items: Sequence[tuple[Any, Any, Any]], *, engine: str = "auto"
+    ) -> list[np.ndarray]:
+        """The values for many small measures in one call of compiled C.
+
+        Args:
+            items: triples (points (n, d), weights (n,) or None, x (m, d)), their sizes as they
+                like and their dimension and floating type one; NumPy arrays.
+            engine: "auto" and "native" make one call, another engine one an item.
+
+        Returns:
+            An array (m, ...) for each item, with the same bits as `prepared()` gives it alone.
+
+        Raises:
+            ValueError: as for a call, with the number of the item.
+
+        >>> from pushforward.symbolic import Measure, Point, SymbolicMap, integral
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> mean = SymbolicMap(x + integral(y, y, mu), x, mu).bind()
+        >>> one, two = np.array([[1.0]]), np.array([[1.0], [3.0]])
+        >>> [value.tolist() for value in mean.batch([(one, None, one), (two, None, one)])]
+        [[[2.0]], [[3.0]]]
+        """
+        return batch(self, items, engine)
+
+    def ragged(
+        self, points: Any, weights: Any, x: Any, atoms: Any, queries: Any
+    ) -> np.ndarray | None:
+        """`batch` on arrays that hold all items one behind the other, the fastest form.
+
+        Args:
+            points: (total atoms, d) float32 or float64 NumPy array, contiguous.
+            weights: (total atoms,) of the same type, positive.
+            x: (total queries, d) of the same type.
+            atoms: (items + 1,) where the atoms of each item begin, and the end.
+            queries: (items + 1,) the same of the queries.
+
+        Returns:
+            The values (total queries, ...); None where there is no compiled form, or where a
+            number is not finite or a weight not positive.
+        """
+        return ragged(self, points, weights, x, atoms, queries)
 
     def evaluate(
         self,
@@ -141,7 +198,7 @@ class Bound:
             ValueError: as for a call.
         """
         request = self.request(points, weights, x, dtype, points_by_name)
-        value = run(engine, request)
+        value = run(engine, request, self.eager)
         error = rounding_bound(
             self.program, request.on_numpy(), request.order, Precision.of(request.dtype)
         )

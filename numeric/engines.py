@@ -19,7 +19,7 @@ from .schedule import schedule
 DIGITS = 50
 """Decimal digits of the engine "mpmath"."""
 
-_PAIRS_FOR_NATIVE = 2**15
+PAIRS_FOR_NATIVE = 2**15
 """From so many pairs of rows and atoms on, `auto` compiles a kernel; the sizes alone decide."""
 
 
@@ -89,15 +89,15 @@ def _mapped(inputs: Inputs, cast: Any) -> Inputs:
     )
 
 
-def run(engine: str, request: Request) -> Any:
-    """The value of a request by the engine of a name.
+def run(engine: str, request: Request, eager: bool = False) -> Any:
+    """The value of a request by the engine of a name; `eager` lets `auto` compile for few pairs.
 
     Raises:
         ValueError: there is no such engine here; the message says what is missing.
     """
     if engine not in _ENGINES:
         raise ValueError(f"expected an engine of {', '.join(_ENGINES)}, got {engine!r}")
-    return _ENGINES[engine](request)
+    return _auto(request, eager) if engine == "auto" else _ENGINES[engine](request)
 
 
 def engine_status() -> dict[str, str]:
@@ -148,8 +148,9 @@ _REFUSED: set[str] = set()
 """Digests of programs without a kernel here: `auto` does not try again."""
 
 
-def _auto(request: Request) -> Any:
-    wanted = type(request.like) is np.ndarray and request.pairs >= _PAIRS_FOR_NATIVE
+def _auto(request: Request, eager: bool = False) -> Any:
+    fewest = 0 if eager else PAIRS_FOR_NATIVE
+    wanted = type(request.like) is np.ndarray and request.pairs >= fewest
     if wanted and compiler() and request.program.digest not in _REFUSED:
         try:
             return evaluate_native(request.program, request.on_numpy(request.dtype), request.order)

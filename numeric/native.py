@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import compiled
+from .native_driver import LOGS, Signature, driver
 from .native_operations import Unsupported as Unsupported
 from .native_prelude import PRELUDE
 from .native_source import Kernel, render
@@ -22,7 +23,7 @@ from .registered import c_functions
 from .schedule import Step, schedule
 from .shapes import Shape
 
-_PAIRS_FOR_THREADS = 2**20
+PAIRS_FOR_THREADS = 2**20
 
 
 def evaluate_native(program: Program, inputs: Inputs, order: tuple[str, ...]) -> np.ndarray:
@@ -39,7 +40,7 @@ def evaluate_native(program: Program, inputs: Inputs, order: tuple[str, ...]) ->
     """
     shapes = inputs.shapes(program)
     dtype = next(iter(inputs.measures.values()))[0].dtype
-    kernel = _loaded(program, shapes, dtype.name)
+    kernel = loaded(program, shapes, dtype.name, Signature.of(inputs, order))
     run = _Run(program, inputs, shapes, dtype, kernel)
     for step, function in zip(schedule(program).steps, kernel.functions, strict=True):
         run.make(step, function)
@@ -47,29 +48,38 @@ def evaluate_native(program: Program, inputs: Inputs, order: tuple[str, ...]) ->
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A kernel with its compiled functions, one a step."""
+class Loaded:
+    """A kernel with its compiled functions: one a step, and `items` for many measures."""
 
     kernel: Kernel
     functions: tuple[Callable[..., None], ...]
+    logs: Callable[..., None]
+    items: Callable[..., int]
     lanes: int
 
 
 @lru_cache(maxsize=256)
-def _loaded(program: Program, shapes: tuple[Shape, ...], dtype: str) -> _Loaded:
+def loaded(program: Program, shapes: tuple[Shape, ...], dtype: str, signature: Signature) -> Loaded:
+    """The compiled kernel of a program, its dimensions and its type."""
     kernel = render(program, shapes)
     bits = 8 * np.dtype(dtype).itemsize
-    end = "long lanes(void) { return LANES; }\n"
-    below = f"{PRELUDE}\n{c_functions(program)}"
-    library = compiled(f"#define REAL_BITS {bits}\n{below}\n{kernel.text}\n{end}")
-    library.lanes.restype = ctypes.c_long
-    functions = []
-    for number in range(len(schedule(program).steps)):
-        function = library[f"step_{number}"]
-        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long, ctypes.c_long]
-        function.restype = None
-        functions.append(function)
-    return _Loaded(kernel, tuple(functions), library.lanes())
+    below = f"{PRELUDE}\n{c_functions(program)}\n{LOGS}"
+    above = driver(program, shapes, kernel, signature)
+    library = compiled(f"#define REAL_BITS {bits}\n{below}\n{kernel.text}\n{above}")
+    steps = len(schedule(program).steps)
+    functions = [_function(library, f"step_{k}", "ppll") for k in range(steps)]
+    logs = _function(library, "log_weights", "plpp")
+    items = _function(library, "evaluate_items", "pppplp", ctypes.c_int)
+    lanes = _function(library, "lanes", "", ctypes.c_long)()
+    return Loaded(kernel, tuple(functions), logs, items, lanes)
+
+
+def _function(library: ctypes.CDLL, name: str, arguments: str, result: Any = None) -> Any:
+    """A C function of pointers (p) and whole numbers (l)."""
+    function = library[name]
+    function.argtypes = [ctypes.c_void_p if a == "p" else ctypes.c_long for a in arguments]
+    function.restype = result
+    return function
 
 
 @lru_cache(maxsize=1)
@@ -87,7 +97,7 @@ def processors() -> int:
 class _Run:
     """The buffers of one evaluation."""
 
-    def __init__(self, program: Program, inputs: Inputs, shapes, dtype, loaded: _Loaded):
+    def __init__(self, program: Program, inputs: Inputs, shapes, dtype, loaded: Loaded):
         self.program, self.inputs, self.shapes, self.dtype = program, inputs, shapes, dtype
         self.loaded = loaded
         slots = loaded.kernel.slots
@@ -136,8 +146,11 @@ class _Run:
         weights = self.inputs.measures[owner][1]
         if kind == "weights":
             return np.ascontiguousarray(weights)
-        largest = weights.max()
-        return np.log(weights / largest) if kind == "logs" else np.log(largest).reshape(1)
+        weights, logs = np.ascontiguousarray(weights), np.empty_like(weights)
+        unit = np.empty(1, self.dtype)
+        addresses = (array.ctypes.data for array in (logs, unit))
+        self.loaded.logs(weights.ctypes.data, len(weights), *addresses)
+        return logs if kind == "logs" else unit
 
     def make(self, step: Step, function: Callable[..., None]) -> None:
         rows = 1 if step.axis is None else self.inputs.count(step.axis)
@@ -159,7 +172,7 @@ class _Run:
         """The rows shared among threads: every row is made alike whatever the shares."""
         lanes, workers = self.loaded.lanes, processors()
         atoms = max((len(a) for a, _ in self.inputs.measures.values()), default=1)
-        if workers == 1 or not step.pairs or rows * atoms < _PAIRS_FOR_THREADS:
+        if workers == 1 or not step.pairs or rows * atoms < PAIRS_FOR_THREADS:
             return [(0, rows)]
         vectors = -(-rows // lanes)
         share = -(-vectors // (4 * workers)) * lanes

@@ -8,7 +8,7 @@ from term_recipes import environment
 from test_engines_agree import ORDER, SEEDS, inputs_of, terms
 from test_rounding import MAPS, cast
 
-from pushforward.numeric import compiler, native
+from pushforward.numeric import compiler, native, native_calls
 from pushforward.numeric.blocked import evaluate
 from pushforward.numeric.lowering import lower
 from pushforward.numeric.native import Unsupported, evaluate_native
@@ -148,7 +148,7 @@ def test_several_measures_and_means_without_queries():
 def test_threads_change_no_bit(monkeypatch):
     program, inputs = lower(MAPS["Jacobian"].term), cloud(300, 301, 3)
     alone = evaluate_native(program, inputs, ("x",))
-    monkeypatch.setattr(native, "_PAIRS_FOR_THREADS", 1)
+    monkeypatch.setattr(native, "PAIRS_FOR_THREADS", 1)
     monkeypatch.setattr(native, "processors", lambda: 3)
     np.testing.assert_array_equal(evaluate_native(program, inputs, ("x",)), alone)
     np.testing.assert_array_equal(evaluate_native(program, inputs, ("x",)), alone)
@@ -171,18 +171,16 @@ def test_kernels_are_kept_on_disk():
     program, inputs = lower(elementwise(sp.tanh, A @ x)), cloud(3, 4, 2)
     evaluate_native(program, inputs, ("x",))
     before = sorted(compiler.cache_folder().glob("*.so"))
-    native._loaded.cache_clear()
+    native.loaded.cache_clear()
     evaluate_native(program, inputs, ("x",))
     assert before and sorted(compiler.cache_folder().glob("*.so")) == before
     assert not [p for p in compiler.cache_folder().iterdir() if p.suffix != ".so"]
 
 
 def test_auto_takes_a_kernel_for_many_pairs_alone(monkeypatch):
-    from pushforward.numeric import engines
-
-    used = []
-    record = lambda *arguments: used.append(1) or evaluate_native(*arguments)  # noqa: E731
-    monkeypatch.setattr(engines, "evaluate_native", record)
+    used, make = [], native_calls.caller
+    record = lambda *arguments: used.append(1) or make(*arguments)  # noqa: E731
+    monkeypatch.setattr(native_calls, "caller", record)
     attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
     few, many = np.ones((10, 2)), np.random.default_rng(0).normal(size=(200, 2))
     attention(few, None, few)
@@ -209,9 +207,9 @@ def test_what_has_no_kernel_is_said_by_name_and_left_by_auto():
 def test_no_compiler_is_said_by_name_and_left_by_auto(monkeypatch):
     from pushforward.numeric import engines
 
-    for module in (compiler, engines):
+    for module in (compiler, engines, native_calls):
         monkeypatch.setattr(module, "compiler", lambda: None)
-    native._loaded.cache_clear()
+    native.loaded.cache_clear()
     bound = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
     points = np.random.default_rng(0).normal(size=(300, 2))
     assert "C compiler" in engines.engine_status()["native"]
@@ -229,3 +227,85 @@ def test_a_compiler_that_fails_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(compiler, "compiler", lambda: (str(broken),))
     with pytest.raises(compiler.CompilerMissing, match="no licence"):
         compiler.compiled("int x;")
+
+
+SIZES = [(1, 1), (3, 2), (17, 8), (64, 5), (65, 33)]
+
+
+def small_items(dtype, d=3):
+    rng = np.random.default_rng(0)
+    return [
+        tuple(a.astype(dtype) for a in (rng.normal(size=(n, d)), rng.random(n) + 0.1,
+                                        rng.normal(size=(m, d))))
+        for n, m in SIZES
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("what", ["map", "jacobian", "composition"])
+def test_a_batch_is_its_items(dtype, what):
+    attention = SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
+    formula = {"map": attention, "jacobian": attention.jacobian()}.get(what, attention @ attention)
+    rng = np.random.default_rng(1)
+    bound = formula.bind(A=rng.normal(size=(3, 3)), V=rng.normal(size=(3, 3)))
+    items = small_items(dtype)
+    together = bound.batch(items)
+    for item, got in zip(items, together, strict=True):
+        np.testing.assert_array_equal(got, bound.prepared()(*item))
+        np.testing.assert_array_equal(got, bound(*item, engine="native"))
+        program, inputs = bound.program, bound.request(*item, None, {}).on_numpy(dtype)
+        np.testing.assert_array_equal(got, evaluate_native(program, inputs, ("x",)))
+        assert got.dtype == dtype
+        tolerance = 1e-11 if dtype == np.float64 else 1e-4
+        np.testing.assert_allclose(
+            got, bound(*item, engine="reference"), rtol=tolerance, atol=tolerance
+        )
+
+
+def test_a_batch_drops_zero_weights_and_names_a_bad_item():
+    bound = SymbolicMap(x + gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    items = small_items(np.float64)
+    points, weights, queries = items[2]
+    weights = weights * (np.arange(len(weights)) % 2)
+    far = np.where(weights[:, None] > 0, points, 1e6)
+    got = bound.batch([*items, (far, weights, queries)])
+    np.testing.assert_array_equal(got[-1], bound.batch([(points, weights, queries)])[0])
+    np.testing.assert_array_equal(got[-1], bound.prepared()(far, weights, queries))
+    np.testing.assert_array_equal(got[0], bound.batch(items)[0])
+    for spoilt in ((points, -weights, queries), (points, weights, queries * np.nan)):
+        with pytest.raises(ValueError, match="item 5: expected"):
+            bound.batch([*items, spoilt])
+    assert bound.batch([]) == []
+
+
+def test_a_ragged_call_checks_its_offsets():
+    bound = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    points, weights, queries = (
+        np.concatenate(part) for part in zip(*small_items(np.float64), strict=True)
+    )
+    atoms, rows = (np.cumsum([0, *counts]) for counts in zip(*SIZES, strict=True))
+    got = bound.ragged(points, weights, queries, atoms, rows)
+    np.testing.assert_array_equal(got, np.concatenate(bound.batch(small_items(np.float64))))
+    for bad in (atoms[:-1], atoms + 1, np.sort(atoms)[::-1], np.r_[0, 0, atoms[2:]]):
+        with pytest.raises(ValueError, match="offsets"):
+            bound.ragged(points, weights, queries, bad, rows)
+
+
+def test_further_points_and_measures_take_their_place_in_a_call():
+    flat = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).flat_derivative(z).bind()
+    points, weights, queries = small_items(np.float64)[3]
+    got = flat(points, weights, queries, z=points[:7], engine="native")
+    want = flat(points, weights, queries, z=points[:7], engine="reference")
+    assert got.shape == (5, 7, 3)
+    np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
+    with pytest.raises(ValueError, match="z="):
+        flat(points, weights, queries, engine="native")
+
+
+def test_a_prepared_bound_survives_pickling():
+    import pickle
+
+    bound = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind().prepared()
+    item = small_items(np.float64)[1]
+    got = bound(*item)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(bound))(*item), got)

@@ -21,6 +21,10 @@ from .candidates import (
     TokenMap as TokenMap,
 )
 from .findings import Counterexample as Counterexample, Finding as Finding, Report as Report
+from .recover import (
+    RecoveredMap as RecoveredMap,
+    recover_in_context_map as recover_in_context_map,
+)
 from .verify import verify as verify
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         TokenMap as TokenMap,
         array_function as array_function,
         jax_function as jax_function,
+        recover_in_context_map as recover_in_context_map,
         sklearn_transformer as sklearn_transformer,
         torch_module as torch_module,
         verify as verify,
@@ -57,6 +58,7 @@ _HOME = {
     "TokenMap": "verify",
     "array_function": "verify",
     "jax_function": "verify",
+    "recover_in_context_map": "verify",
     "sklearn_transformer": "verify",
     "torch_module": "verify",
 }

@@ -18,7 +18,7 @@ from .arrays import namespace, real_array
 from .charts import space_of
 from .checkpoints import Checkpoint, digest_of
 from .domains import AbstractDomain
-from .integrators import Position, Rate
+from .integrators import OutOfRange, Position, Rate
 from .measures import DiscreteMeasure
 
 METHODS = ("rk4", "euler", "dopri5")
@@ -97,6 +97,7 @@ def integrate(
     wanted = _wanted(float(time), steps, trajectory, times)
 
     def rate(t: float, state: Any) -> Any:
+        _check_range(state, t)
         time_argument = (t,) if with_time else ()
         # Arrays of its own for the field, which may write on them.
         velocity = field(state[:n, ...] + 0.0, mu.weights + 0.0, state + 0.0, *time_argument)
@@ -256,4 +257,4 @@ def _adaptive(plan: _Plan) -> Advance:
 def _check_range(state: Any, t: float) -> None:
     xp = namespace(state)
     if not bool(xp.all(xp.isfinite(state))):
-        raise ValueError(f"the flow leaves the range of numbers before time {t:.6g}; go less far")
+        raise OutOfRange(f"the flow leaves the range of numbers before time {t:.6g}; go less far")

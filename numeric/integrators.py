@@ -16,6 +16,10 @@ Rate = Callable[[float, Any], Any]
 _MOST_REJECTED = 60
 
 
+class OutOfRange(ValueError):
+    """A state is not finite; an adaptive method tries a smaller step."""
+
+
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where an integration is: steps taken, time, state; of "dopri5" also the velocity there and
@@ -102,7 +106,11 @@ def dopri5(
     for _ in range(_MOST_REJECTED):
         last = abs(h) >= abs(end - t) * (1 - 1e-12)
         step = end - t if last else h
-        u, slopes, after, velocity = _stages(rate, space, t, x, slope, step)
+        try:
+            u, slopes, after, velocity = _stages(rate, space, t, x, slope, step)
+        except OutOfRange:
+            h = step * 0.2
+            continue
         ratio = _ratio(step * _combined(_ERROR, slopes), x, after, rtol, atol)
         # The error of a step is of order five; 0.9 keeps the next one from being refused.
         factor = 5.0 if ratio == 0 else min(5.0, max(0.2, 0.9 * ratio ** (-1 / 5)))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Symbolic as Symbolic,
         TokenMap as TokenMap,
         array_function as array_function,
+        exact_solutions as exact_solutions,
         jax_function as jax_function,
         recover_in_context_map as recover_in_context_map,
         sklearn_transformer as sklearn_transformer,
@@ -62,6 +63,7 @@ _HOME = {
     "sklearn_transformer": "verify",
     "torch_module": "verify",
 }
+_MODULES = {"exact_solutions": "verify.exact_solutions"}
 _PARTS = ("symbolic", "numeric", "verify", "proofs_checks")
 
 
@@ -72,10 +74,12 @@ def __getattr__(name: str) -> Any:
         return version("pushforward")
     if name in _HOME:
         return getattr(import_module(f"pushforward.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return import_module(f"pushforward.{_MODULES[name]}")
     if name in _PARTS:
         return import_module(f"pushforward.{name}")
     raise AttributeError(f"module 'pushforward' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*_HOME, *_PARTS, "__version__"])
+    return sorted([*_HOME, *_MODULES, *_PARTS, "__version__"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import array_api_compat
@@ -10,6 +11,7 @@ import numpy as np
 from .arrays import namespace, to_numpy
 from .blocked import evaluate
 from .compiler import CompilerMissing, compiler
+from .cuda import CudaMissing, evaluate_cuda, missing
 from .native import Unsupported, evaluate_native
 from .program import Program
 from .reference import Inputs, interpret
@@ -107,10 +109,7 @@ def engine_status() -> dict[str, str]:
     ''
     """
     native = "" if compiler() else "no C compiler is found; install cc, or pip install 'ziglang'"
-    return {"reference": "", "numpy": "", "native": native, "cuda": _NO_CUDA, "mpmath": ""}
-
-
-_NO_CUDA = "this version has no CUDA kernels; engine='numpy' takes CuPy arrays"
+    return {"reference": "", "numpy": "", "native": native, "cuda": missing(), "mpmath": ""}
 
 
 def _reference(request: Request) -> Any:
@@ -133,8 +132,16 @@ def _native(request: Request) -> Any:
     return request.answer(value)
 
 
-def _cuda(request: Request) -> Any:
-    raise ValueError(f"engine='cuda' is not there: {_NO_CUDA}")
+def _cuda(request: Request, accumulate: str = "tiles") -> Any:
+    on_device = array_api_compat.is_cupy_array(request.like)
+    inputs = request.in_dtype() if on_device else request.on_numpy(request.dtype)
+    try:
+        value = evaluate_cuda(request.program, inputs, request.order, accumulate)
+    except Unsupported as reason:
+        raise ValueError(f"engine='cuda' has no kernel for {reason}; use engine='numpy'") from None
+    except CudaMissing as reason:
+        raise ValueError(f"engine='cuda' is not there: {reason}") from None
+    return value if on_device else request.answer(to_numpy(value))
 
 
 def _mpmath(request: Request) -> Any:
@@ -156,6 +163,11 @@ def _auto(request: Request, eager: bool = False) -> Any:
             return evaluate_native(request.program, request.on_numpy(request.dtype), request.order)
         except (Unsupported, CompilerMissing):
             _REFUSED.add(request.program.digest)
+    if array_api_compat.is_cupy_array(request.like) and request.program.digest not in _REFUSED:
+        try:
+            return evaluate_cuda(request.program, request.in_dtype(), request.order)
+        except (Unsupported, CudaMissing):
+            _REFUSED.add(request.program.digest)
     return _reference(request) if without_code(request.program) else _numpy(request)
 
 
@@ -165,5 +177,7 @@ _ENGINES: Mapping[str, Any] = {
     "numpy": _numpy,
     "native": _native,
     "cuda": _cuda,
+    "cuda:compensated": partial(_cuda, accumulate="compensated"),
+    "cuda:float64": partial(_cuda, accumulate="float64"),
     "mpmath": _mpmath,
 }

@@ -144,6 +144,11 @@ def _new_law(work: Work, key: tuple, use: Use, over: Axis) -> _Law:
     log_weights, unit = work.run.weights_in_exponent(over.owner)
     energy = _last(work, work.part(use), over) if over in use.axes else work.part(use)
     arrays, axes = work.common(energy, Part(log_weights, (over,)))
+    if "gibbs" in functions:
+        terms, shift, total = (
+            Part(array, axes[: array.ndim]) for array in functions["gibbs"](*arrays)
+        )
+        return _Law(terms, total, Part(shift.array + unit, shift.axes), (*use.axes, over))
     exponents = room.apply(key, functions["add"], *arrays)
     shift = xp.max(exponents, axis=-1, keepdims=True)
     # A row of minus infinities has no law; its sums are zero, and what divides by them is NaN.

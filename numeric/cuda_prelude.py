@@ -1,0 +1,221 @@
+"""The CUDA C++ text below every generated kernel: rows of a thread, tiles of atoms, sums.
+
+`V` holds the same component of the rows that one thread has, `LANES` of them. The threads of a
+block lie side by side along the rows: a load of `V` is `LANES` loads that each warp makes as one.
+The names are those of the C prelude, so one printer writes expressions for both. Names that only a
+device knows (`__global__`, `__syncthreads`, ...) are all that a host needs to define to run it.
+"""
+
+PRELUDE = r"""
+typedef long long L;
+#if REAL_BITS == 64
+typedef double T;
+#define OF_TYPE(function) function
+#define HUGE_EXPONENT 4e307
+#define NUMBERS_OF_16_BYTES 2
+#else
+typedef float T;
+#define OF_TYPE(function) function##f
+#define HUGE_EXPONENT 8e37f
+#define NUMBERS_OF_16_BYTES 4
+#endif
+#ifndef INFINITY
+#if REAL_BITS == 64
+#define INFINITY __longlong_as_double(0x7ff0000000000000LL)
+#define NAN __longlong_as_double(0x7ff8000000000000LL)
+#else
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fc00000)
+#endif
+#endif
+#ifndef SHARED_MEMORY
+#define SHARED_MEMORY(name, numbers) __shared__ alignas(16) T name[numbers]
+#endif
+#define INLINE static __device__ __forceinline__
+#define EACH_LANE _Pragma("unroll") for (int l = 0; l < LANES; ++l)
+
+struct V {
+  T x[LANES];
+  __device__ __forceinline__ T &operator[](int l) { return x[l]; }
+  __device__ __forceinline__ const T &operator[](int l) const { return x[l]; }
+};
+struct Mask { bool x[LANES]; };
+struct alignas(16) Sixteen { T x[NUMBERS_OF_16_BYTES]; };
+
+#if REAL_BITS == 64
+INLINE double real_sin(double x) { return sin(x); }
+INLINE double real_cos(double x) { return cos(x); }
+INLINE double real_tan(double x) { return tan(x); }
+#else
+/* The library's own reduce a large argument in float64. Here x = q pi/2 + r, |r| <= pi/4: up to
+   2^15 by three parts of pi/2, beyond by the digits of 2/pi that matter modulo 4 (Payne & Hanek,
+   Radian reduction for trigonometric functions, 1983). */
+INLINE unsigned digits_of_two_over_pi(int k) {
+  const unsigned digits[] = {0x0u, 0xA2F9836Eu, 0x4E441529u, 0xFC2757D1u,
+                             0xF534DDC0u, 0xDB629599u, 0x3C439041u, 0xFE5163ABu};
+  const int word = (k + 32) >> 5, shift = (k + 32) & 31;
+  return shift ? digits[word] << shift | digits[word + 1] >> (32 - shift) : digits[word];
+}
+static __device__ __noinline__ float reduce_large(float x, int *quadrant) {
+  const int bits = __float_as_int(x), exponent = (bits >> 23) - 150, k = exponent - 2;
+  const unsigned long long m = (bits & 0x7fffff) | 0x800000;
+  const unsigned long long turns = (m * digits_of_two_over_pi(k) << 32) +
+      m * digits_of_two_over_pi(k + 32) + (m * digits_of_two_over_pi(k + 64) >> 32);
+  *quadrant = (int)((turns >> 62) + (turns >> 61 & 1));
+  return (float)(L)(turns << 2) * 8.51530395e-20f;
+}
+INLINE float reduced(float x, int *quadrant) {
+  if (x >= 32768.0f) return x < INFINITY ? reduce_large(x, quadrant) : NAN;
+  const float q = rintf(x * 0.636619772f);
+  *quadrant = (int)q;
+  return fmaf(q, -5.39030253e-15f, fmaf(q, -7.54978942e-8f, fmaf(q, -1.57079625f, x)));
+}
+INLINE float sine(float r) {
+  const float z = r * r;
+  const float p = fmaf(fmaf(-1.95152959e-4f, z, 8.33216087e-3f), z, -1.66666546e-1f);
+  return fmaf(p * z, r, r);
+}
+INLINE float cosine(float r) {
+  const float z = r * r;
+  const float p = fmaf(fmaf(2.44331571e-5f, z, -1.38873163e-3f), z, 4.16666456e-2f);
+  return fmaf(p, z * z, fmaf(-0.5f, z, 1.0f));
+}
+INLINE float real_sin(float x) {
+  int q = 0;
+  const float r = reduced(fabsf(x), &q), value = q & 1 ? cosine(r) : sine(r);
+  return (q & 2) != 0 != (x < 0.0f) ? -value : value;
+}
+INLINE float real_cos(float x) {
+  int q = 0;
+  const float r = reduced(fabsf(x), &q), value = q & 1 ? sine(r) : cosine(r);
+  return (q + 1) & 2 ? -value : value;
+}
+INLINE float real_tan(float x) {
+  int q = 0;
+  const float r = reduced(fabsf(x), &q), value = q & 1 ? -cosine(r) / sine(r) : sine(r) / cosine(r);
+  return x < 0.0f ? -value : value;
+}
+#endif
+
+INLINE V splat(T a) { V v; EACH_LANE v.x[l] = a; return v; }
+#define SPLAT(a) splat((T)(a))
+
+#define ARITHMETIC(sign) \
+  INLINE V operator sign(V a, V b) { EACH_LANE a.x[l] = a.x[l] sign b.x[l]; return a; } \
+  INLINE V operator sign(V a, T b) { EACH_LANE a.x[l] = a.x[l] sign b; return a; } \
+  INLINE V operator sign(T a, V b) { EACH_LANE b.x[l] = a sign b.x[l]; return b; }
+ARITHMETIC(+)
+ARITHMETIC(-)
+ARITHMETIC(*)
+ARITHMETIC(/)
+INLINE V &operator+=(V &a, V b) { EACH_LANE a.x[l] += b.x[l]; return a; }
+INLINE V operator-(V a) { EACH_LANE a.x[l] = -a.x[l]; return a; }
+
+#define COMPARISON(sign) \
+  INLINE Mask operator sign(V a, V b) { Mask m; EACH_LANE m.x[l] = a.x[l] sign b.x[l]; return m; } \
+  INLINE Mask operator sign(V a, T b) { Mask m; EACH_LANE m.x[l] = a.x[l] sign b; return m; }
+COMPARISON(<)
+COMPARISON(<=)
+COMPARISON(>)
+COMPARISON(==)
+COMPARISON(!=)
+INLINE Mask operator&(Mask a, Mask b) { EACH_LANE a.x[l] = a.x[l] && b.x[l]; return a; }
+INLINE Mask operator|(Mask a, Mask b) { EACH_LANE a.x[l] = a.x[l] || b.x[l]; return a; }
+INLINE bool any(Mask m) { bool found = false; EACH_LANE found = found || m.x[l]; return found; }
+
+INLINE V vselect(Mask m, V a, V b) { EACH_LANE a.x[l] = m.x[l] ? a.x[l] : b.x[l]; return a; }
+INLINE V vmax(V a, V b) { return vselect(a > b, a, b); }
+INLINE V vmin(V a, V b) { return vselect(a < b, a, b); }
+INLINE V vabs(V a) { return vselect(a < (T)0, -a, a); }
+INLINE V vone(Mask m) { return vselect(m, splat(1), splat(0)); }
+
+#define LANEWISE(name, function) \
+  INLINE V name(V a) { EACH_LANE a.x[l] = function(a.x[l]); return a; }
+#define LANEWISE2(name, function) \
+  INLINE V name(V a, V b) { EACH_LANE a.x[l] = function(a.x[l], b.x[l]); return a; }
+LANEWISE(vexp, OF_TYPE(exp))
+LANEWISE(vexp_nonpositive, OF_TYPE(exp))
+LANEWISE(vlog, OF_TYPE(log))
+LANEWISE(vlog1p, OF_TYPE(log1p))
+LANEWISE(vsqrt, OF_TYPE(sqrt))
+LANEWISE(vsin, real_sin)
+LANEWISE(vcos, real_cos)
+LANEWISE(vtan, real_tan)
+LANEWISE(vasin, OF_TYPE(asin))
+LANEWISE(vacos, OF_TYPE(acos))
+LANEWISE(vatan, OF_TYPE(atan))
+LANEWISE(vsinh, OF_TYPE(sinh))
+LANEWISE(vcosh, OF_TYPE(cosh))
+LANEWISE(vtanh, OF_TYPE(tanh))
+LANEWISE(vasinh, OF_TYPE(asinh))
+LANEWISE(vacosh, OF_TYPE(acosh))
+LANEWISE(vatanh, OF_TYPE(atanh))
+LANEWISE(verf, OF_TYPE(erf))
+LANEWISE(verfc, OF_TYPE(erfc))
+LANEWISE(vfloor, OF_TYPE(floor))
+LANEWISE(vceil, OF_TYPE(ceil))
+LANEWISE2(vpow, OF_TYPE(pow))
+LANEWISE2(vatan2, OF_TYPE(atan2))
+INLINE V vsigmoid(V u) { return (T)1 / ((T)1 + vexp(-u)); }
+INLINE V vsoftplus(V u) { return vmax(u, splat(0)) + vlog1p(vexp(-vabs(u))); }
+INLINE V vsign(V a) { return vone(a > (T)0) - vone(a < (T)0); }
+INLINE V vheaviside(V a) { return (vsign(a) + (T)1) / (T)2; }
+
+/* Rows in memory: the rows of a thread are ROW_THREADS apart. */
+template <int apart> INLINE V load(const T *p) { V v; EACH_LANE v.x[l] = p[l * apart]; return v; }
+template <int apart> INLINE void store(T *p, V v) { EACH_LANE p[l * apart] = v.x[l]; }
+#define LOAD(p) load<ROW_THREADS>(p)
+#define STORE(p, v) store<ROW_THREADS>(p, v)
+
+/* A tile into shared memory, 16 bytes at a time: both sides start at a multiple of 16 bytes and
+   what lies behind the tile is there to be read. */
+INLINE void copy_tile(T *to, const T *from, int numbers) {
+  const int pieces = (numbers + NUMBERS_OF_16_BYTES - 1) / NUMBERS_OF_16_BYTES;
+  const Sixteen *source = (const Sixteen *)from;
+  Sixteen *target = (Sixteen *)to;
+  for (int k = threadIdx.x; k < pieces; k += THREADS) target[k] = source[k];
+}
+
+/* Long sums are kept in W: a sum of tiles in T, the same with what its roundings lost (TwoSum), or
+   in float64. */
+#if ACCUMULATE == 64
+struct W { double x[LANES]; };
+INLINE void wide_add(W &w, V v) { EACH_LANE w.x[l] += (double)v.x[l]; }
+INLINE void wide_scale(W &w, V v) { EACH_LANE w.x[l] *= (double)v.x[l]; }
+INLINE V narrow(const W &w) { V v; EACH_LANE v.x[l] = (T)w.x[l]; return v; }
+#elif ACCUMULATE == 2
+struct W { T x[LANES], lost[LANES]; };
+INLINE void wide_add(W &w, V v) {
+  EACH_LANE {
+    const T sum = w.x[l] + v.x[l], part = sum - w.x[l];
+    w.lost[l] += (w.x[l] - (sum - part)) + (v.x[l] - part);
+    w.x[l] = sum;
+  }
+}
+INLINE void wide_scale(W &w, V v) { EACH_LANE { w.x[l] *= v.x[l]; w.lost[l] *= v.x[l]; } }
+INLINE V narrow(const W &w) { V v; EACH_LANE v.x[l] = w.x[l] + w.lost[l]; return v; }
+#else
+struct W { T x[LANES]; };
+INLINE void wide_add(W &w, V v) { EACH_LANE w.x[l] += v.x[l]; }
+INLINE void wide_scale(W &w, V v) { EACH_LANE w.x[l] *= v.x[l]; }
+INLINE V narrow(const W &w) { V v; EACH_LANE v.x[l] = w.x[l]; return v; }
+#endif
+
+/* What the groups of a block have found for the same rows, in the order of the groups: each thread
+   of these rows gets the same bits. */
+template <int row_threads, int split> INLINE V over_groups(V v, T *shared, bool largest) {
+  const int lane = threadIdx.x % row_threads, group = threadIdx.x / row_threads;
+  __syncthreads();
+  EACH_LANE shared[(group * LANES + l) * row_threads + lane] = v.x[l];
+  __syncthreads();
+  EACH_LANE {
+    T found = shared[l * row_threads + lane];
+    for (L g = 1; g < split; ++g) {
+      const T other = shared[(g * LANES + l) * row_threads + lane];
+      found = !largest ? found + other : other > found ? other : found;
+    }
+    v.x[l] = found;
+  }
+  return v;
+}
+"""

@@ -1,0 +1,318 @@
+"""CUDA kernels without a device: run by fibers on this processor, against the reference.
+
+The text is the one that a device gets. With a device, `-m gpu` runs the same maps there.
+"""
+
+import ctypes
+import types
+
+import numpy as np
+import pytest
+import sympy as sp
+from cuda_host import COMPILER, ORDERS, Host, compiled, host_text
+from test_native import cloud
+from test_rounding import MAPS, cast
+
+from pushforward.numeric import cuda, engine_status
+from pushforward.numeric.cuda_source import Layout, TooLarge, render_cuda
+from pushforward.numeric.lowering import lower
+from pushforward.numeric.native_operations import Unsupported
+from pushforward.numeric.reference import Inputs, interpret
+from pushforward.numeric.rounding import Precision, rounding_bound
+from pushforward.symbolic import (
+    Cumulant,
+    Measure,
+    Point,
+    Scalar,
+    SymbolicMap,
+    component,
+    dot,
+    gibbs,
+    integral,
+    stack,
+)
+
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
+pytestmark = needs_compiler
+x, y, z, w, mu = Point("x"), Point("y"), Point("z"), Point("w"), Measure("mu")
+
+
+def order_of(source):
+    return ("x", *(point.name for point in source.points))
+
+
+def close(program, inputs, order, got, dtype=np.float64):
+    """Both lie within the bound of exact, so within twice the bound of each other."""
+    want = interpret(program, cast(inputs, dtype), order)
+    bound = rounding_bound(program, inputs, order, Precision.of(dtype))
+    assert got.shape == want.shape and got.dtype == dtype
+    known = np.isfinite(bound)
+    assert known.any() and (np.abs(got - want) <= 2 * bound)[known].all()
+
+
+def check(source, dtype, layout, folder, n=70, m=37, d=2):
+    program, order = lower(source.term), order_of(source)
+    inputs = cloud(n, m, d, order[1:])
+    given = [cast(inputs, dtype)]
+    host = Host(program, given, folder, layout)
+    values = [host.run(given, order, threads)[0] for threads in ORDERS]
+    close(program, inputs, order, values[0], dtype)
+    for value in values[1:]:
+        np.testing.assert_array_equal(value, values[0])
+
+
+DEFAULT = {
+    "softmax": np.float32,
+    "Jacobian": np.float64,
+    "Lions derivative": np.float32,
+    "second layer": np.float64,
+    "Cucker-Smale": np.float32,
+    "psi": np.float32,
+}
+
+
+@pytest.mark.parametrize("name", DEFAULT)
+def test_maps_in_three_orders_of_threads(name, tmp_path):
+    check(MAPS[name], DEFAULT[name], Layout(2, 32, 4), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [Layout(1, 32, 4), Layout(4, 128, 2), Layout(1, 64, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", MAPS)
+def test_every_map_type_and_layout(name, dtype, layout, tmp_path):
+    check(MAPS[name], dtype, layout, tmp_path, d=3 if "Jacobian" in name else 2)
+
+
+def test_ragged_sizes(tmp_path):
+    program = lower(MAPS["softmax"].term)
+    host = None
+    for n in (1, 3, 4, 5, 127, 128, 129, 255, 256, 257, 300):
+        for m in (1, 64, 65):
+            inputs = cloud(n, m, 3, seed=n)
+            host = host or Host(program, [inputs], tmp_path, Layout(2, 32, 4))
+            close(program, inputs, ("x",), host.run([inputs], ("x",))[0])
+
+
+def test_no_rows(tmp_path):
+    program, inputs = lower(MAPS["softmax"].term), cloud(5, 0, 3)
+    assert Host(program, [inputs], tmp_path).run([inputs], ("x",))[0].shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["second layer", "flat derivative"])
+def test_many_measures_in_one_launch(name, tmp_path):
+    """Each has the values that it has alone, to the last bit."""
+    source = MAPS[name]
+    program, order = lower(source.term), order_of(source)
+    batch = [cloud(n, m, 2, order[1:], seed=n) for n, m in [(1, 5), (70, 1), (40, 33), (256, 2)]]
+    one = batch[0].parameters
+    batch = [Inputs(inputs.points, inputs.measures, one) for inputs in batch]
+    host = Host(program, batch, tmp_path, Layout(1, 32, 4))
+    for inputs, value in zip(batch, host.run(batch, order), strict=True):
+        close(program, inputs, order, value)
+        np.testing.assert_array_equal(value, host.run([inputs], order)[0])
+
+
+def test_large_scores_tiny_weights_and_minus_infinity(tmp_path):
+    masked = sp.Piecewise((300 * dot(x, y), component(y, 0) > 0), (-sp.oo, True))
+    program, inputs = lower(gibbs(y, y, mu, energy=masked)), cloud(90, 40, 2)
+    points, weights = inputs.measures["mu"]
+    weights = weights * 10.0 ** -np.random.default_rng(0).integers(0, 300, len(weights))
+    inputs = Inputs(inputs.points, {"mu": (points, weights)}, inputs.parameters)
+    got = Host(program, [inputs], tmp_path, Layout(2, 32, 4)).run([inputs], ("x",))[0]
+    np.testing.assert_allclose(got, interpret(program, inputs, ("x",)), rtol=1e-11)
+
+
+def test_higher_cumulants_and_several_measures(tmp_path):
+    nu, u, v = Measure("nu"), component(y, 0), component(y, 1)
+    term = stack(
+        Cumulant((u, v, u * v, v), y, mu, dot(x, y)),
+        component(integral(dot(y, y) * y, y, mu), 0),
+        component(gibbs(y, y, nu, energy=dot(x, y)), 1),
+    )
+    inputs = cloud(300, 20, 2)
+    rng = np.random.default_rng(1)
+    measures = {**inputs.measures, "nu": (rng.normal(size=(33, 2)), rng.random(33))}
+    inputs = Inputs(inputs.points, measures, inputs.parameters)
+    program = lower(term)
+    got = Host(program, [inputs], tmp_path, Layout(1, 32, 4)).run([inputs], ("x",))[0]
+    np.testing.assert_allclose(got, interpret(program, inputs, ("x",)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_functions_of_numbers(dtype, tmp_path):
+    """Every scalar function that has a form on a device."""
+    u = component(x, 0)
+    inside = [sp.exp(u), sp.sin(u), sp.cos(u), sp.tan(u), sp.atan(u), sp.sinh(u), sp.cosh(u)]
+    inside += [sp.tanh(u), sp.asinh(u), sp.erf(u), sp.erfc(u), sp.Abs(u), sp.sign(u), sp.floor(u)]
+    inside += [sp.log(1 + u**2), sp.sqrt(1 + u**2), sp.acosh(2 + u**2), sp.ceiling(u)]
+    inside += [sp.asin(sp.tanh(u)), sp.acos(sp.tanh(u)), sp.atanh(sp.tanh(u) / 2), u**5, u**-3]
+    inside += [1 / (1 + sp.exp(-u)), sp.log(1 + sp.exp(u)), sp.Max(u, 0), sp.Min(u, 1, u**2)]
+    inside += [(1 + u**2) ** sp.Rational(1, 3), sp.Heaviside(u), sp.pi]
+    inside += [sp.Piecewise((u, u > sp.Rational(1, 2)), (u**2, sp.And(u < 0, u > -1)), (1, True))]
+    inside += [sp.Piecewise((1, sp.Or(u <= -1, sp.Ne(u, u))), (-u, True))]
+    program, inputs = lower(stack(*inside)), cloud(3, 50, 1)
+    got = Host(program, [cast(inputs, dtype)], tmp_path).run([cast(inputs, dtype)], ("x",))[0]
+    close(program, inputs, ("x",), got, dtype)
+    powers = lower((1 + u**2) ** u * sp.atan2(u, 1 + u**2))
+    got = Host(powers, [cast(inputs, dtype)], tmp_path).run([cast(inputs, dtype)], ("x",))[0]
+    want = interpret(powers, cast(inputs, dtype), ("x",))
+    np.testing.assert_allclose(got, want, rtol=16 * np.finfo(dtype).eps)
+
+
+def test_trigonometry_of_any_float32(tmp_path):
+    """Reduced without float64: small, large and huge arguments, near multiples of pi/2 too."""
+    u = component(x, 0)
+    program = lower(stack(sp.sin(u), sp.cos(u), sp.tan(u)))
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.uniform(np.log(1e-3), np.log(3.4e38), 4000))
+    near = np.pi / 2 * rng.integers(1, 2**20, 1000)
+    edges = [0, 32767.998, 32768, 33554432, 16367173 * 2.0**72, 3.4028235e38]
+    numbers = np.concatenate([size, -size, near, edges]).astype(np.float32)
+    inputs = Inputs({"x": numbers[:, None]}, {"mu": (np.ones((1, 1), np.float32),) * 2}, {})
+    inputs.measures["mu"] = (np.ones((1, 1), np.float32), np.ones(1, np.float32))
+    got = Host(program, [inputs], tmp_path).run([inputs], ("x",))[0]
+    exact = numbers.astype(np.float64)
+    want = np.stack([np.sin(exact), np.cos(exact), np.tan(exact)], axis=1)
+    assert (np.abs(got - want) <= 4 * 2.0**-24 * np.abs(want)).all()
+
+
+def test_compensated_and_float64_sums_keep_what_tiles_lose(tmp_path):
+    """One tile of 2^24, then eight tiles of 1: below the last digit of the sum in float32."""
+    program = lower(SymbolicMap(integral(y, y, mu), x, mu).term)
+    points = np.zeros((256 * 9, 1), np.float32)
+    points[0], points[256::256] = 2.0**24, 1
+    inputs = Inputs({"x": points[:1]}, {"mu": (points, np.ones(len(points), np.float32))}, {})
+    found = {}
+    for accumulate in ("tiles", "compensated", "float64"):
+        # One group, so that a thread adds up all tiles.
+        host = Host(program, [inputs], tmp_path, Layout(1, 128, 4), accumulate)
+        found[accumulate] = float(host.run([inputs], ("x",))[0][0, 0])
+    assert found["tiles"] == 2.0**24
+    assert found["compensated"] == found["float64"] == 2.0**24 + 8
+
+
+# ---- the rung itself
+
+BARRIER = "__syncthreads();"
+
+
+@pytest.mark.parametrize("barrier", [0, 1, 2, 3])
+def test_a_missing_barrier_is_seen(barrier, tmp_path):
+    program, inputs = lower(MAPS["softmax"].term), cloud(300, 32, 2)
+    host = Host(program, [inputs], tmp_path, Layout(1, 32, 4))
+    want = host.run([inputs], ("x",))[0]
+    parts = host_text(host.kernel).split(BARRIER)
+    text = BARRIER.join(parts[: barrier + 1]) + BARRIER.join(parts[barrier + 1 :])
+    host.library = compiled(text, tmp_path)
+    values = [host.run([inputs], ("x",), threads)[0] for threads in ORDERS]
+    assert any(not np.array_equal(value, want) for value in values)
+
+
+def test_threads_that_part_are_seen(tmp_path):
+    program, inputs = lower(MAPS["softmax"].term), cloud(300, 32, 2)
+    host = Host(program, [inputs], tmp_path, Layout(1, 32, 4))
+    text = host_text(host.kernel).replace(
+        "const L measure =", "if (lane == 3) return;\nconst L measure ="
+    )
+    host.library = compiled(text, tmp_path)
+    with pytest.raises(AssertionError, match="part at a barrier"):
+        host.run([inputs], ("x",))
+
+
+# ---- the engine
+
+
+@pytest.mark.parametrize("source", ["gamma", "three axes"])
+def test_what_has_no_kernel_is_said_by_name(source):
+    attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu)
+    formula, word = {
+        "gamma": (SymbolicMap(sp.gamma(dot(x, x)) * x, x, mu), "gamma"),
+        "three axes": (attention.second_flat_derivative(z, w), "axes"),
+    }[source]
+    program = lower(formula.term)
+    shapes = cloud(2, 2, 2, order_of(formula)[1:]).shapes(program)
+    with pytest.raises(Unsupported, match=word):
+        render_cuda(program, shapes, 32, Layout(1, 32, 4))
+
+
+def test_what_is_too_large_goes_by_blocks():
+    program = lower(MAPS["Jacobian"].term)
+    shapes = cloud(2, 2, 31).shapes(program)
+    with pytest.raises(TooLarge):
+        render_cuda(program, shapes, 32, Layout(1, 32, 4))
+    assert cuda._kernel(program, shapes, 32, Layout(1, 32, 4), "tiles") is None
+    softmax = lower(MAPS["softmax"].term)
+    assert (
+        cuda._kernel(softmax, cloud(2, 2, 32).shapes(softmax), 32, Layout(1, 32, 4), "tiles")
+        is None
+    )
+    assert cuda._kernel(softmax, cloud(2, 2, 16).shapes(softmax), 32, Layout(1, 32, 4), "tiles")
+
+
+@pytest.mark.skipif(not engine_status()["cuda"], reason="there is a device")
+def test_what_is_missing_is_said_and_left_by_auto():
+    bound = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    points = np.random.default_rng(0).normal(size=(30, 2))
+    with pytest.raises(ValueError, match="engine='cuda' is not there: CuPy"):
+        bound(points, None, points, engine="cuda")
+    with pytest.raises(ValueError, match="engine='cuda' is not there: CuPy"):
+        bound(points, None, points, engine="cuda:float64")
+    assert bound(points, None, points).shape == (30, 2)
+
+
+class Module:
+    """What stands in for a module on a device: the same text on this processor."""
+
+    def __init__(self, code, options, backend, folder):
+        assert backend == "nvrtc" and all(option.startswith("--") for option in options)
+        self.code, self.folder = code, folder
+
+    def get_function(self, name):
+        step = int(name.removeprefix("step_"))
+        kernel = types.SimpleNamespace(text=self.code, steps=(step,))
+        library = compiled(host_text(kernel), self.folder)
+
+        def call(grid, threads, arguments):
+            *arrays, stride = arguments
+            order = np.arange(threads[0], dtype=np.int32)
+            pointers = [ctypes.c_void_p(a.ctypes.data) for a in (order, *arrays)]
+            blocks, stride = ctypes.c_longlong(grid[0]), ctypes.c_longlong(int(stride))
+            assert not library.launch(step, blocks, *pointers, stride)
+
+        return call
+
+
+@pytest.fixture
+def pretended(monkeypatch, tmp_path):
+    """CuPy's part of the engine in NumPy, and modules that run on this processor."""
+    names = "asarray empty ascontiguousarray broadcast_to".split()
+    stand_in = types.SimpleNamespace(
+        **{name: getattr(np, name) for name in names},
+        RawModule=lambda code, options, backend: Module(code, options, backend, tmp_path),
+    )
+    monkeypatch.setattr(cuda, "_cupy", lambda: stand_in)
+    monkeypatch.setattr(cuda, "_address", lambda array: array.ctypes.data)
+    cuda._functions.cache_clear()
+    yield
+    cuda._functions.cache_clear()
+
+
+@pytest.mark.parametrize("engine", ["cuda", "cuda:compensated", "cuda:float64"])
+def test_the_engine_from_call_to_answer(engine, pretended):
+    c = Scalar("c")
+    bound = SymbolicMap(x + c * gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind(c=0.5)
+    rng = np.random.default_rng(0)
+    points, queries = rng.normal(size=(50, 3)).astype(np.float32), rng.normal(size=(9, 3))
+    got = bound.evaluate(points, None, queries, engine=engine, dtype="float32")
+    want = bound(points, None, queries, engine="reference", dtype="float64")
+    assert got.value.dtype == np.float32
+    assert (np.abs(got.value - want) <= got.bound).all()
+
+
+def test_batches_from_call_to_answer(pretended):
+    program = lower(MAPS["softmax"].term)
+    batch = [cloud(n, 3, 2, seed=n) for n in (1, 7, 33)]
+    batch = [Inputs(b.points, b.measures, batch[0].parameters) for b in batch]
+    for inputs, value in zip(batch, cuda.evaluate_batch(program, batch, ("x",)), strict=True):
+        close(program, inputs, ("x",), value)

@@ -80,6 +80,11 @@ def soft_median(points, weights, x):
     return x - m
 
 
+def single_inside(fn):
+    """Computes in float32 and says nothing about it: the numbers that come back are float64."""
+    return lambda *arrays: fn(*(a.astype(np.float32) for a in arrays)).astype(float)
+
+
 def minus_median(points, weights, x):
     """Jumps where half of the mass is reached exactly, as it is by equal weights."""
     order = np.argsort(points[:, 0])
@@ -120,6 +125,13 @@ def leaking(share):
 
 GOOD = [
     Case("tanh of 1e6 (m - 0.3)", added(lambda m: np.tanh(1e6 * (m - 0.3))), PASS),
+    Case("steep tanh in float32", pf.InContextMap(
+        single_inside(lambda p, w, x: x + np.tanh(1e5 * (mean(p, w) - 0.3))), LINE), PASS),
+    Case("fast wave in float32, any order", pf.MeasureMap(lambda p, w: (
+        single_inside(lambda p, w: p + np.sin(3e3 * mean(p, w)))(p, w)[::-1], w[::-1]),
+        LINE), PASS),
+    Case("cube root far from the origin", pf.InContextMap(
+        lambda p, w, x: np.cbrt(x - mean(p, w)), pf.Box([1e8], [1e8 + 1])), PASS),
     Case("soft median", pf.InContextMap(soft_median, LINE), PASS),
     Case("fast wave of the mean", added(lambda m: np.sin(1e4 * m)), PASS),
     Case("root of the mean", added(lambda m: np.sqrt(np.abs(m - 0.3))), PASS),
@@ -143,6 +155,10 @@ GOOD = [
 
 BAD = [
     Case("step of the mean", added(lambda m: 1e-3 * (m > 0.37)), TORN),
+    Case("small step on cold attention", pf.InContextMap(
+        lambda p, w, x: attention(np.float64, beta=30.0).fn(p, w, x) + 1e-3 * (w @ p[:, 0] > 0.1),
+        pf.Ball(2)), TORN),
+    Case("leak of a ten thousandth", leaking(1e-4), SPLIT),
     Case("minus the median", pf.InContextMap(minus_median, LINE), TORN),
     Case("mean direction", pf.InContextMap(vanishing_normaliser, SQUARE), TORN),
     Case("rounded output", pf.InContextMap(

@@ -16,7 +16,7 @@ from .curves import (
     stops_at_rounding,
     zoom,
 )
-from .distance import gap, moved
+from .distance import bent, gap, moved
 from .noise import Noise, jitter
 from .paths import crossings, departures
 from .pinpoint import close_in, settles_not
@@ -97,15 +97,17 @@ def _crossing(
 
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
     fast = moved if subject.rows and not subject.lists else exact
-    found = zoom(respond, fast, calls=calls, floor=floor, clock=clock)
+    # staircases too fine to sample show at the steepest place, small jumps at the most bent one
+    bend = bent if fast is moved and segment.kind != "one atom" else None
+    found = zoom(respond, fast, calls=calls, floor=floor, clock=clock, bend=bend)
     if found is None:
         return _Seen(0.0, segment.shift())
     width = found.widths[-1] * segment.shift()
-    if not jump_on(found, noise.threshold):
+    if not jump_on(found, noise.threshold, noise.resolution):
         return _Seen(found.rise if found.bottom else 0.0, width)
     if fast is moved:
         found = _measured(found, respond, exact)
-        if not jump_on(found, noise.threshold):
+        if not jump_on(found, noise.threshold, noise.resolution):
             return _Seen(found.rise, width)
     shaken = max(_jitter(subject, segment.at(t)) for t in found.middle())
     if shaken > 0.1 * found.rise:
@@ -217,12 +219,13 @@ def _closing(
         return subject.push(points, weights)
 
     fast = moved if subject.rows and not subject.lists else gap
+    finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
     found = close_in(respond, fast, subject.domain, atoms, rng, clock)
-    if found is None or not found.stays(noise.threshold):
+    if found is None or not found.stays(noise.threshold, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
-    if not settles_not(found.radii, exact, noise.threshold):
+    if not settles_not(found.radii, exact, noise.threshold, finest):
         return None
     if max(_jitter(subject, (p, weights)) for p in found.middle()) > 0.1 * max(exact[-6:]):
         return None

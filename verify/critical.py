@@ -40,7 +40,8 @@ def closing(
         return None if images is None else images.ravel()
 
     def held(found: Closing | None) -> Violation | None:
-        if found is None or not found.stays(noise.threshold):
+        finest = noise.resolution * subject.domain.diameter
+        if found is None or not found.stays(noise.threshold, finest):
             return None
         return _closed_in(subject, noise, found, measure, respond)
 

@@ -164,6 +164,13 @@ class _Followed(Generic[R]):
         first, second = self.value(left), self.value(right)
         return 0.0 if first is None or second is None else self.distance(first, second)
 
+    def bent(self, left: float, middle: float, right: float, bend: Any) -> float:
+        """How far the response is from straight; without `bend`, nothing is known about that."""
+        three = [self.value(t) for t in (left, middle, right)]
+        if bend is None or any(value is None for value in three):
+            return np.inf
+        return bend(*three, (middle - left) / (right - left))
+
 
 def zoom(
     respond: Callable[[float], R | None],
@@ -172,9 +179,13 @@ def zoom(
     calls: int,
     floor: float,
     clock: Clock,
+    bend: Callable[[R, R, R, float], float] | None = None,
     knots: int = 17,
 ) -> Zoom | None:
     """The steepest place of a response on [0, 1], by always splitting the steepest interval.
+
+    With `bend`, the most bent interval is split instead: a small jump on a steep smooth response is
+    found where the response itself bends less than the jump, at far fewer calls.
 
     Args:
         respond: the response at a parameter, or None where it cannot be read.
@@ -183,6 +194,8 @@ def zoom(
             is followed down beyond that.
         floor: rises below it count for nothing.
         clock: stops the search.
+        bend: how far the second of three responses, at the given share of the way from the first
+            to the third, is from what a straight response has there.
 
     Returns:
         The interval that was split most often among those whose rise still exceeds `floor`, with
@@ -191,29 +204,32 @@ def zoom(
     curve = _Followed(respond, distance)
     grid = np.linspace(0.0, 1.0, knots)
     grid[1:-1] += np.random.default_rng(knots).uniform(-0.3, 0.3, size=knots - 2) / knots
-    heap: list[tuple[float, tuple[tuple[float, float], ...], tuple[float, ...]]] = []
+    heap: list[tuple[float, tuple[tuple[float, float], ...], tuple[float, ...], float]] = []
     power = 0.5
 
-    def urgency(interval: tuple[float, float], rise: float) -> float:
+    def urgency(interval: tuple[float, float], size: float) -> float:
         # With power 1/2 a smooth response, whose rise falls faster, is sampled evenly, and a jump
         # or a modulus below 1/2 is followed down. With power 1, the slope, the steepest place is
         # followed down whatever the modulus: that shows staircases too fine to sample.
-        return -rise / (interval[1] - interval[0]) ** power
+        return -size / (interval[1] - interval[0]) ** power
 
-    def push(interval: tuple[float, float], intervals: Any, rises: Any) -> None:
+    def push(interval: tuple[float, float], intervals: Any, rises: Any, bent: float) -> None:
         rise = curve.rise(*interval)
-        if rise > floor:
-            heapq.heappush(heap, (urgency(interval, rise), (*intervals, interval), (*rises, rise)))
+        size = min(rise, bent)
+        if size > floor:
+            chain = ((*intervals, interval), (*rises, rise), size)
+            heapq.heappush(heap, (urgency(interval, size), *chain))
 
-    for left, right in zip(grid[:-1], grid[1:], strict=True):
-        push((float(left), float(right)), (), ())
+    bends = [0.0, *(curve.bent(*map(float, grid[k : k + 3]), bend) for k in range(knots - 2)), 0.0]
+    for k in range(knots - 1):
+        push((float(grid[k]), float(grid[k + 1])), (), (), max(bends[k], bends[k + 1]))
     best: Zoom | None = None
     while heap:
         if power < 1 and len(curve.known) > 0.6 * calls:
             power = 1.0
-            heap = [(urgency(chain[-1], rises[-1]), chain, rises) for _, chain, rises in heap]
+            heap = [(urgency(c[-1], size), c, rises, size) for _, c, rises, size in heap]
             heapq.heapify(heap)
-        _, intervals, rises = heapq.heappop(heap)
+        _, intervals, rises, _ = heapq.heappop(heap)
         left, right = intervals[-1]
         middle = 0.5 * (left + right)
         bottom = not left < middle < right or right - left < 4e-16
@@ -224,16 +240,21 @@ def zoom(
             break
         if len(curve.known) > calls + 400 or curve.value(middle) is None:
             break  # too long, or the response cannot be read here: the parent is the finest
-        push((left, middle), intervals, rises)
-        push((middle, right), intervals, rises)
+        bent = curve.bent(left, middle, right, bend)
+        push((left, middle), intervals, rises, bent)
+        push((middle, right), intervals, rises, bent)
     return best
 
 
-def jump_on(zoomed: Zoom | None, floor: float) -> bool:
-    """Whether the steepest place is a jump: it reached the last readable bits and persists."""
-    if zoomed is None or zoomed.rise <= floor:
+def jump_on(zoomed: Zoom | None, floor: float, resolution: float) -> bool:
+    """Whether the steepest place is a jump: it reached the last readable bits and persists.
+
+    Intervals narrower than the resolution of the arithmetic say nothing about that.
+    """
+    if zoomed is None or zoomed.rise <= floor or zoomed.widths[-1] >= 1e-7:
         return False
-    return zoomed.widths[-1] < 1e-7 and persists(zoomed.widths, zoomed.rises, floor)
+    seen = [(w, r) for w, r in zip(zoomed.widths, zoomed.rises, strict=True) if w >= resolution]
+    return bool(seen) and persists(*zip(*seen, strict=True), floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,12 @@ def moved(first: Atoms, second: Atoms) -> float:
     return bound + (exchanged * spread((np.concatenate([x, y]), a)) if exchanged else 0.0)
 
 
+def bent(first: Atoms, middle: Atoms, last: Atoms, share: float) -> float:
+    """How far the middle one of three images is from the line between the others, row by row."""
+    straight = [(1 - share) * a + share * b for a, b in zip(first, last, strict=True)]
+    return moved((middle[0], middle[1]), (straight[0], straight[1]))
+
+
 def _on_a_line(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:
     """W1 on the line, the area between the distribution functions."""
     at = np.concatenate([x, y])

@@ -89,6 +89,11 @@ def label_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(first - second, axis=1).max())
 
 
+def label_bend(first: np.ndarray, middle: np.ndarray, last: np.ndarray, share: float) -> float:
+    """How far the images are, half way, from the lines between those at the ends."""
+    return label_distance(middle, (1 - share) * first + share * last)
+
+
 def shaken(subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...]) -> float:
     """How far the labels move when the measure changes in its last bits."""
     def read(points: np.ndarray, weights: np.ndarray) -> np.ndarray | None:

@@ -22,26 +22,35 @@ class Noise:
     """The rounding noise of one evaluation, and the scales that a defect is judged on.
 
     `value` is a distance of images; `scale` is the largest norm of an image, `diameter` the spread
-    of images over generic inputs; `precision` names the arithmetic that was recognised.
+    of images over generic inputs; `precision` names the arithmetic that was recognised;
+    `resolution` is the smallest change of positions, relative to the diameter of the domain, that
+    the arithmetic can see: below it a steep response moves by steps that look like jumps.
     """
 
     value: float
     scale: float
     diameter: float
     precision: str
+    resolution: float = 2e-15
 
     @property
     def threshold(self) -> float:
         """What a defect must exceed: 1000 times the noise and 1e-6 of the outputs' diameter."""
         return max(1e3 * self.value, 1e-6 * self.diameter)
 
+    @property
+    def of_weights(self) -> float:
+        """How far an output mass may be from a sum of input weights by rounding alone."""
+        return max(1e-6, 1e3 * _EPS[self.precision])
+
+
 
 def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
     """Estimate the noise on generic measures.
 
     Three things are looked at: the type of the numbers that come back, whether they all lie on the
-    grid of a shorter type, and what remains of a second difference `f(x+h) - 2 f(x) + f(x-h)` (for
-    images in any order: of a first difference) at steps so small that a smooth map leaves none.
+    grid of a shorter type, and what remains of a second difference at steps so small that a smooth
+    map leaves none. What is left tells a shorter type inside of the map too.
     """
     rng = np.random.default_rng([seed, 1])
     images: list[Atoms] = []
@@ -54,29 +63,43 @@ def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
             residues.append(_residue(subject, atoms, image, rng))
         except (Undefined, Unsupported):
             continue
-        if clock.left <= 0:
-            break
+        if clock.left <= 0 and (k >= 3 or clock.whole.left < 0.7 * clock.whole.seconds):
+            break  # one or two measures say too little, however small the budget
     if not images:
         return Noise(0.0, subject.domain.diameter, subject.domain.diameter, "float64")
     # the second largest: one step may have crossed a jump
     measured = sorted([0.0, 0.0, *residues])[-2]
-    precision = _precision(images, subject.dtypes)
     scale = max(float(np.linalg.norm(points, axis=1).max()) for points, _ in images)
-    floor = 8 * _EPS[precision] * max(scale, _EPS["float64"] * subject.domain.scale)
+    precision = _precision(images, subject.dtypes)
+    if precision == "float64" and measured > 5e-9 * scale:
+        precision = "float32"
     everything = np.concatenate([points for points, _ in images])
-    return Noise(
-        max(measured, floor), scale, spread((everything, np.ones(len(everything)))), precision
-    )
+    diameter = spread((everything, np.ones(len(everything))))
+    # far from the origin the last bits of the inputs are large beside the domain
+    of_inputs = 8 * _EPS[precision] * max(1.0, subject.domain.scale / subject.domain.diameter)
+    value = max(measured, 8 * _EPS[precision] * scale, of_inputs * diameter)
+    return Noise(value, scale, diameter, precision, max(of_inputs, value / max(scale, 1e-300)))
 
 
 def _residue(subject: Subject, atoms: Atoms, image: Atoms, rng: np.random.Generator) -> float:
     points, weights = atoms
     if gap(subject.push(points, weights), image) > 1e-6 * max(spread(image), 1e-300):
         return 0.0  # random, not noisy: `well-defined` says so
-    step = 1e-9 * subject.domain.diameter * rng.normal(size=points.shape)
-    if not subject.rows:
-        return gap(subject.push(subject.domain.project(points + 1e-4 * step), weights), image)
+    step = subject.domain.diameter * rng.normal(size=points.shape)
+    return max(_second_difference(subject, atoms, image, h * step) for h in (1e-9, 1e-8))
+
+
+def _second_difference(subject: Subject, atoms: Atoms, image: Atoms, step: np.ndarray) -> float:
+    """`|f(x + h) - 2 f(x) + f(x - h)|`; as distances of measures `|d(2h) - 2 d(h)|`.
+
+    A smooth map leaves nothing at these steps; one that computes in a shorter type leaves the
+    steps of its last bits.
+    """
+    points, weights = atoms
     forth = subject.push(subject.domain.project(points + step), weights)
+    if not subject.rows:
+        further = subject.push(subject.domain.project(points + 2 * step), weights)
+        return abs(gap(further, image) - 2 * gap(forth, image))
     back = subject.push(subject.domain.project(points - step), weights)
     return float(np.linalg.norm(forth[0] - 2 * image[0] + back[0], axis=1).max())
 

@@ -36,21 +36,27 @@ class Closing:
     variations: tuple[float, ...]
     pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
 
-    def stays(self, floor: float) -> bool:
+    def stays(self, floor: float, finest: float) -> bool:
         """Whether the variation persists down to the last bits of the coordinates."""
-        return settles_not(self.radii, self.variations, floor)
+        return settles_not(self.radii, self.variations, floor, finest)
 
     def middle(self) -> tuple[np.ndarray, np.ndarray]:
         """The pair half way down, far above the last bits."""
         return self.pairs[len(self.pairs) // 2]
 
 
-def settles_not(radii: Sequence[float], variations: Sequence[float], floor: float) -> bool:
+def settles_not(
+    radii: Sequence[float], variations: Sequence[float], floor: float, finest: float
+) -> bool:
     """Whether variations over falling radii stay: the finest quarter against the one before half.
+
+    Radii below the `finest` that the arithmetic resolves are left out, and few radii say nothing.
 
     Variations come from a few random points each, so means over quarters are compared, with 15 %
     for their scatter; `1/log(1/r)` falls by more than a half between these quarters.
     """
+    count = sum(radius >= finest for radius in radii)
+    radii, variations = radii[:count], variations[:count]
     if len(radii) < 40:
         return False
     quarter = len(radii) // 4

@@ -15,7 +15,7 @@ from ..numeric import FiniteSet
 from .critical import climbs, closing
 from .curves import Segment, Zoom, jump_on, simpler, zoom
 from .distance import gap
-from .labels import label_distance, label_violation, labels, masses_of_tags, shaken
+from .labels import label_bend, label_distance, label_violation, labels, masses_of_tags, shaken
 from .noise import Noise
 from .paths import crossing, moving, tagged
 from .recipes import generic_weights
@@ -162,8 +162,9 @@ def _jump_along(
         return labels(subject, noise, segment.at(t), segment.tags)
 
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
-    found = zoom(respond, label_distance, calls=calls, floor=floor, clock=clock)
-    if not jump_on(found, noise.threshold):
+    bend = label_bend if segment.kind != "one atom" else None  # as for `continuous`
+    found = zoom(respond, label_distance, calls=calls, floor=floor, clock=clock, bend=bend)
+    if not jump_on(found, noise.threshold, noise.resolution):
         return None
     assert found is not None
     for t in found.middle():

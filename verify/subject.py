@@ -46,6 +46,7 @@ class Clock:
     """A deadline. `check` raises `OutOfTime` past it; `until` gives a nearer one."""
 
     def __init__(self, seconds: float, whole: Clock | None = None):
+        self.seconds = seconds
         self.start = time.monotonic()
         self.end = self.start + seconds
         self.whole = whole or self

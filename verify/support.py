@@ -13,6 +13,7 @@ from .subject import Atoms, Clock, Subject, Undefined, Unsupported
 from .tagging import binary_weights, decode, margin, support_defect
 from .trials import Outcome, Violation, run_trials
 
+_UNEQUAL = "the output masses are near sums of input weights but differ from them"
 _ATOMS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
@@ -71,18 +72,19 @@ def _violation_at(
         return None
     tolerance = min(0.25 * margin(weights), 0.25)
     decoded = decode(weights, image, tolerance, near=1e2 * noise.value)
-    if decoded.images is not None:
+    if decoded.images is not None and decoded.mismatch <= noise.of_weights:
         return None
-    defect = support_defect(weights, image)
+    small = max(noise.threshold, 1e-6 * spread(image))
+    defect = support_defect(weights, image, small)
     outcome.worst = max(outcome.worst, defect)
-    if defect <= max(noise.threshold, 1e-6 * spread(image)):
+    if defect <= small:
         return None
     numbers = {"defect": defect, "threshold": noise.threshold, "mismatch": decoded.mismatch}
     return Violation(
         "tagging",
         ((points, weights),),
         numbers,
-        f"{decoded.reason}: the image is at distance {defect:.3g} from every "
+        f"{decoded.reason or _UNEQUAL}: the image is at distance {defect:.3g} from every "
         "measure that carries the input weights",
     )
 

@@ -93,16 +93,21 @@ def decode(weights: np.ndarray, image: Atoms, tolerance: float, near: float) -> 
     return Decoded(heads[members.argmax(axis=0)], mismatch, "")
 
 
-def support_defect(weights: np.ndarray, image: Atoms, rounds: int = 60) -> float:
+def support_defect(
+    weights: np.ndarray, image: Atoms, small: float = 0.0, rounds: int = 60
+) -> float:
     """An upper estimate of `min_y W1(f(mu), sum a_i delta_{y_i})`, the distance from (B1) at mu.
 
     Alternates an optimal plan with weighted geometric medians from several starts; the value is
-    attained by an assignment, so it is never below the true minimum.
+    attained by an assignment, so it is never below the true minimum. A value of at most `small` is
+    returned as soon as it is found.
     """
     points, masses = image
     a, b = weights[weights > 0] / weights.sum(), masses / masses.sum()
-    best = np.inf
+    best, mass = np.inf, float(weights.sum())
     for start in range(6):
+        if best * mass <= small:
+            break
         rng = np.random.default_rng(start)
         y = points[rng.choice(len(points), size=len(a), p=b)] if start else _largest_first(a, image)
         value = np.inf
@@ -113,7 +118,7 @@ def support_defect(weights: np.ndarray, image: Atoms, rounds: int = 60) -> float
             value, plan = moved.value, moved.plan
             y = np.array([_median(points, row, at) for row, at in zip(plan, y, strict=True)])
         best = min(best, value)
-    return best * float(weights.sum())
+    return best * mass
 
 
 def _largest_first(a: np.ndarray, image: Atoms) -> np.ndarray:

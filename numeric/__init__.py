@@ -23,6 +23,11 @@ from .engines import engine_status as engine_status
 from .ensembles import Ensemble as Ensemble, Evaluation as Evaluation
 from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
+from .random_batches import Estimate as Estimate
 from .tensors import BoundTensor as BoundTensor, BoundTokenJacobian as BoundTokenJacobian
 from .transport import Transport as Transport, wasserstein as wasserstein
+from .transport_bounds import (
+    TransportBounds as TransportBounds,
+    wasserstein_bounds as wasserstein_bounds,
+)
 from .variations import FlowDerivatives as FlowDerivatives, flow_derivatives as flow_derivatives

@@ -1,5 +1,6 @@
 """Arrays of any library: which namespace they are of, and how they become NumPy."""
 
+from importlib import import_module
 from typing import Any
 
 import array_api_compat
@@ -45,17 +46,17 @@ def to_numpy(array: Any) -> np.ndarray:
 def devices_like(array: Any) -> list[Any]:
     """All devices of the kind on which an array is, in the order of its library."""
     here = array_api_compat.device(array)
-    if array_api_compat.is_numpy_array(array):
-        return [here]
+    if array_api_compat.is_torch_array(array):
+        # Its list of devices takes seconds: it tries every kind that there might be.
+        kind = getattr(import_module("torch"), here.type, None)
+        count = getattr(kind, "device_count", lambda: 1)()
+        return [here] if count < 2 else [type(here)(here.type, k) for k in range(count)]
     info = getattr(namespace(array), "__array_namespace_info__", None)
-    found = info().devices() if info else [here]
-    alike = [device for device in found if _kind(device) == _kind(here)]
+    if info is None or array_api_compat.is_numpy_array(array):
+        return [here]
+    kind = lambda device: getattr(device, "platform", type(device))  # noqa: E731
+    alike = [device for device in info().devices() if kind(device) == kind(here)]
     return alike if here in alike else [here]
-
-
-def _kind(device: Any) -> Any:
-    """torch calls it type, JAX platform; all devices of CuPy are alike."""
-    return getattr(device, "type", None) or getattr(device, "platform", None) or type(device)
 
 
 def check_type(array: Any, name: str) -> None:

@@ -1,15 +1,17 @@
 """Large ensembles: the targets in shards over threads, devices or machines, the sources to all."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
-from .arrays import devices_like, is_array, namespace
+from .arrays import devices_like, is_array, namespace, to_numpy
 from .bound import Bound, BoundField
 from .engines import Request, run
 from .native import processors
+from .random_batches import GROUP, Batches, Estimate, estimate_group
 from .registered import FUNCTIONS, RegisteredFunction, used
 from .schedule import schedule
 from .shards import Cluster, Devices, Job, Place, Progress, Threads
@@ -87,9 +89,51 @@ class Ensemble:
         Returns:
             An `Evaluation`; its `run()` gives the values, and goes on where it was interrupted.
         """
-        request = self.bound.request(points, weights, x, self.dtype, more)
+        request = self._request(points, weights, x, more)
         rows = self.rows or _shard_rows(request)
-        return Evaluation(self.job(_values, (request, self.engine), shards(request, rows)))
+        return Evaluation(self._job(_values, (request, self.engine), shards(request, rows)))
+
+    def estimate(
+        self,
+        points: Any,
+        weights: Any,
+        x: Any,
+        *,
+        batch: int = 1024,
+        batches: int = 16,
+        seed: int = 0,
+        **more: Any,
+    ) -> Estimate:
+        """The values at x from random batches of the atoms, for measures of very many.
+
+        Targets are estimated `rows` at a time, those of a shard from the same atoms.
+
+        Args:
+            points, weights, x, more: as for a call of the map.
+            batch: the atoms of a batch.
+            batches: the batches of a target, two or more; their scatter is the error.
+            seed: an integer >= 0; the same seed, sizes and `rows` draw the same atoms.
+
+        Returns:
+            An `Estimate` with `value`, standard `error` and `bias`. The bias is None for a plain
+            sum over the atoms; a Gibbs mean is a ratio of sums, and its bias, O(1/batch) for one
+            batch, is estimated.
+
+        Raises:
+            ValueError: as for a call, and numbers that are too small.
+
+        Source: Jin, Li & Liu (2020), arXiv 1812.10575.
+        """
+        for name, value, least in (("batch", batch, 1), ("batches", batches, 2), ("seed", seed, 0)):
+            if not (hasattr(value, "__index__") and value >= least):
+                raise ValueError(f"expected {name}, an integer >= {least}, got {value!r}")
+        request, owner = self._request(points, weights, x, more), self.bound.map.mu.name
+        cumulative = np.cumsum(to_numpy(request.inputs.measures[owner][1]), dtype=np.float64)
+        how = Batches(owner, int(batch), int(batches), int(seed), self.engine, cumulative)
+        pieces = list(enumerate(shards(request, self.rows or GROUP)))
+        parts = self._job(estimate_group, (request, how), pieces).run(self.progress)
+        value, error, bias = (_joined(list(column)) for column in zip(*parts, strict=True))
+        return Estimate(value, error, bias, how.batch, how.batches, how.seed)
 
     def flow(self, points: Any, weights: Any, time: float, **options: Any) -> Any:
         """The particles after a time, see `BoundField.flow`, whose options it takes.
@@ -104,7 +148,10 @@ class Ensemble:
         same = {"engine": self.engine, "dtype": self.dtype, "progress": self.progress}
         return sharded.flow(points, weights, time, **{**same, **options})
 
-    def job(self, task: Any, common: tuple[Request, Any], pieces: list[Any]) -> Job:
+    def _request(self, points: Any, weights: Any, x: Any, more: Mapping[str, Any]) -> Request:
+        return self.bound.request(points, weights, x, self.dtype, more)
+
+    def _job(self, task: Any, common: tuple[Request, Any], pieces: list[Any]) -> Job:
         """The task for every piece, where this ensemble does its work."""
         request, options = common
         place = self._place(request.like)
@@ -146,8 +193,7 @@ class Evaluation:
         Args:
             progress: called after each shard with the share that is done, from 0 to 1.
         """
-        parts = self.job.run(progress)
-        return parts[0] if len(parts) == 1 else namespace(*parts).concat(parts, axis=0)
+        return _joined(self.job.run(progress))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -159,6 +205,13 @@ class _ShardedField(BoundField):
     def __call__(self, points, weights, x, *, engine="auto", dtype=None, **more):
         ensemble = replace(self.ensemble, engine=engine, dtype=dtype, progress=None)
         return ensemble(points, weights, x, **more)
+
+
+def _joined(parts: list[Any]) -> Any:
+    """Arrays one below the other, or None where they are None."""
+    if len(parts) == 1 or parts[0] is None:
+        return parts[0]
+    return namespace(*parts).concat(parts, axis=0)
 
 
 def shards(request: Request, rows: int) -> list[Any]:

@@ -81,7 +81,7 @@ def wasserstein(mu: DiscreteMeasure, nu: DiscreteMeasure, p: float = 1) -> Trans
 
     Source: Villani (2009), Optimal Transport, chapter 5.
     """
-    p = _checked(mu, nu, p)
+    p = checked(mu, nu, p)
     (x, a), (y, b) = _as_float64(mu), _as_float64(nu)
     b = b * (a.sum() / b.sum())
     # A power of two, so that scaling rounds nothing.
@@ -100,7 +100,7 @@ def wasserstein(mu: DiscreteMeasure, nu: DiscreteMeasure, p: float = 1) -> Trans
     return Transport(value, lower, upper, potentials, (len(a), len(b)), entries)
 
 
-def _checked(mu: Any, nu: Any, p: Any) -> float:
+def checked(mu: Any, nu: Any, p: Any) -> float:
     for measure in (mu, nu):
         if not isinstance(measure, DiscreteMeasure):
             raise TypeError(f"expected a DiscreteMeasure, got {type(measure).__name__}")

@@ -54,10 +54,16 @@ def depth(layers: int) -> str:
     made = timed(lambda: library.transformer(layers))
     G = library.transformer(layers)
     flat = timed(lambda: G.flat_derivative(z))
-    second = timed(lambda: G.second_flat_derivative(z, w)) if layers <= 3 else float("nan")
+    second = timed(lambda: G.second_flat_derivative(z, w))
     jacobian = timed(lambda: G.jacobian())
-    size = s.canonical(G.flat_derivative(z).term).count("\n")
-    return f"| {layers} | {made:.3f} | {jacobian:.3f} | {flat:.3f} | {second:.3f} | {size} |"
+    lions = timed(lambda: G.lions_derivative(z))
+    times = f"{made:.3f} | {jacobian:.3f} | {flat:.3f} | {lions:.3f} | {second:.3f}"
+    return f"| {layers} | {times} | {lines(G.jacobian())} | {lines(G.flat_derivative(z))} |"
+
+
+def lines(derived) -> int:
+    """The number of distinct subterms."""
+    return s.canonical(derived.term).count("\n")
 
 
 def two_layers() -> str:
@@ -73,7 +79,7 @@ def fresh(task: str) -> str:
 
 
 def page() -> str:
-    rows = "\n".join(fresh(f"depth {n}") for n in range(1, 7))
+    rows = "\n".join(fresh(f"depth {n}") for n in (1, 2, 3, 4, 5, 6, 12))
     return f"""# Speed of the symbolic derivatives
 
 Written by `python benchmarks/symbolic.py --write`, on {platform.machine()} with two CPU cores,
@@ -87,11 +93,13 @@ All derivatives of one block of eight heads with residual, layer norm and MLP:
 
 The second flat derivative of two softmax layers composed: {fresh("two")} s.
 
-Growth with the number of blocks (one head, MLP, weights of their own; `lines` is the number of
-distinct subterms of the flat derivative; `nan` was not run):
+Growth with the number of blocks (one head, MLP, weights of their own; each row in one process, in
+the order flat, second flat, Jacobian, Lions). The last two columns count the distinct subterms of
+the Jacobian, linear in the depth, and of the flat derivative: quadratic, as the variable of an
+integral is named by the number of integrals below it.
 
-| blocks | composing | Jacobian | flat | second flat | lines |
-|---|---|---|---|---|---|
+| blocks | composing | Jacobian | flat | Lions | second flat | in Jacobian | in flat |
+|---|---|---|---|---|---|---|---|
 {rows}
 """
 

@@ -14,15 +14,15 @@ The rule of a Gibbs law closes the family of cumulants under differentiation (do
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from math import factorial
 from typing import Any
 
 from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, Mul, S, Subs, Symbol, exp
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank, zero_like
-from .products import exponential, leaves, product, stand_in, swapped
-from .substitution import at_slot, substitute
+from .products import added, exponential, leaves, pattern, product, swapped
+from .substitution import Substitution, at_slot
 from .terms import (
     SLOT,
     Basis,
@@ -124,6 +124,8 @@ class Gateaux:
         moved = direction.increment if isinstance(direction, Along) else direction.point
         self.incoming = free_symbols(moved)
         self.memory: dict[Basic, Any] = {}
+        self.ways: dict[tuple[MeasureTerm, VectorTerm], Transport] = {}
+        self.atoms: list[FreshPoint] = []
 
     def __call__(self, term: Any) -> Any:
         if self.direction.variable not in free_symbols(term):
@@ -135,6 +137,23 @@ class Gateaux:
     def changes(self, term: Any) -> bool:
         """Whether the direction's variable is free in a term."""
         return self.direction.variable in free_symbols(term)
+
+    def atom_beside(self, term: Any) -> FreshPoint:
+        """A point that is not free in a term, one of few: what is derived at it is shared."""
+        taken = free_symbols(term)
+        for y in self.atoms:
+            if y not in taken:
+                return y
+        self.atoms.append(FreshPoint())
+        return self.atoms[-1]
+
+    def transport(self, binder: Any) -> "Transport":
+        """How the measure of a binder changes."""
+        y = self.atom_beside(binder)
+        key = (binder.measure, y)
+        if key not in self.ways:
+            self.ways[key] = transport(binder.measure, y, self)
+        return self.ways[key]
 
 
 def zero_of(term: Any) -> Any:
@@ -161,11 +180,10 @@ def rule(term: Any, go: Gateaux) -> Any:
 @rule.register
 def _(term: Expr, go: Gateaux) -> Expr:
     """f(l_1, ..., l_k) with leaves l_i of ours: the sum of the partial derivatives times dl_i."""
-    table = {leaf: stand_in(leaf) for leaf in leaves(term)}
-    plain = swapped(term, table)
+    plain, table = pattern(term, leaves(term))
     back = {dummy: leaf for leaf, dummy in table.items()}
     changing = {leaf: dummy for leaf, dummy in table.items() if go.changes(leaf)}
-    return Add(
+    return added(
         *(
             product(swapped(_partial(plain, d, term), back), go(leaf))
             for leaf, d in changing.items()
@@ -175,7 +193,7 @@ def _(term: Expr, go: Gateaux) -> Expr:
 
 @rule.register
 def _(term: Add, go: Gateaux) -> Expr:
-    return Add(*(go(a) for a in term.args))
+    return added(*(go(a) for a in term.args))
 
 
 @rule.register
@@ -183,7 +201,7 @@ def _(term: Mul, go: Gateaux) -> Expr:
     factors = term.args
     changed = [i for i, f in enumerate(factors) if go.changes(f)]
     parts = ((*factors[:i], go(factors[i]), *factors[i + 1 :]) for i in changed)
-    return Add(*(product(*p) for p in parts))
+    return added(*(product(*p) for p in parts))
 
 
 @rule.register
@@ -197,11 +215,18 @@ def _(term: Symbol, go: Gateaux) -> Any:
 
 
 def _partial(plain: Expr, symbol: Dummy, term: Expr) -> Expr:
-    result = plain.diff(symbol)
-    if result.has(Derivative, Subs, DiracDelta):
+    result = _differentiated(plain, symbol)
+    if result is None:
         head = _culprit(plain, symbol)
         raise NotDerivable(f"no function is the derivative of {head} in {term}")
     return result
+
+
+@lru_cache(maxsize=1 << 14)
+def _differentiated(plain: Expr, symbol: Dummy) -> Any:
+    """The partial derivative of a pattern, or None where it is no function."""
+    result = plain.diff(symbol)
+    return None if result.has(Derivative, Subs, DiracDelta) else result
 
 
 def _culprit(plain: Expr, symbol: Dummy) -> str:
@@ -221,7 +246,7 @@ def _inner(term: Expr) -> Iterator[Expr]:
 @rule.register
 def _(term: Dot, go: Gateaux) -> Expr:
     u, v = term.args
-    return Dot(go(u), v) + Dot(u, go(v))
+    return added(Dot(go(u), v), Dot(u, go(v)))
 
 
 @rule.register
@@ -305,19 +330,23 @@ def _(term: Elementwise, go: Gateaux) -> Any:
 
 def _slope(expression: Expr) -> Expr:
     """The derivative in the slot; heads of ours inside are constants, with slots of their own."""
-    table = {leaf: Dummy(real=True) for leaf in leaves(expression) if isinstance(leaf, Term)}
+    plain, table = pattern(expression, (a for a in leaves(expression) if isinstance(a, Term)))
     back = {dummy: leaf for leaf, dummy in table.items()}
-    t = Dummy(real=True)
-    plain = at_slot(swapped(expression, table), t)
-    return swapped(_partial(plain, t, expression), {**back, t: SLOT})
+    return swapped(_partial(at_slot(plain, _SLOPE), _SLOPE, expression), {**back, _SLOPE: SLOT})
+
+
+_SLOPE = Dummy("t", real=True)
 
 
 # ---- measures
 
 
-def _of_image(part: Any, point: FreshPoint, image: VectorTerm, moved: VectorTerm) -> Any:
-    """`D part(image) moved`: how a part that reads the image of an atom changes as that moves."""
-    return substitute(gateaux(part, Along(point, moved)), {point: image})
+def _of_image(binder: Any, way: "Transport") -> list:
+    """`D part(image) moved` for the parts of a binder, with the atoms moved as the measure is."""
+    avoid = free_symbols(way.image) | free_symbols(way.moved)
+    point, parts = binder.opened(avoid)
+    go, place = Gateaux(Along(point, way.moved)), Substitution({point: way.image})
+    return [place(go(part)) for part in parts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,8 +364,7 @@ class Transport:
     arrival: VectorTerm | None
 
 
-def transport(measure: MeasureTerm, go: Gateaux) -> Transport:
-    y = FreshPoint()
+def transport(measure: MeasureTerm, y: FreshPoint, go: Gateaux) -> Transport:
     pushed = isinstance(measure, Pushforward)
     image = measure.image_of(y) if pushed else y
     direction, arrival = go.direction, None
@@ -351,10 +379,9 @@ def _(term: Integral, go: Gateaux) -> Any:
     result = Integral(go(body), y, mu)
     if not go.changes(mu):
         return result
-    way = transport(mu, go)
+    way = go.transport(term)
     if not is_zero(way.moved):
-        point = FreshPoint()
-        inner = _of_image(term.at(point), point, way.image, way.moved)
+        (inner,) = _of_image(term, way)
         result += Integral(inner, way.y, way.base)
     if way.arrival is not None:
         result += term.at(way.arrival)
@@ -367,10 +394,9 @@ def _(term: LogPartition, go: Gateaux) -> Expr:
     result = Cumulant((go(energy),), y, mu, energy)
     if not go.changes(mu):
         return result
-    way = transport(mu, go)
+    way = go.transport(term)
     if not is_zero(way.moved):
-        point = FreshPoint()
-        inner = _of_image(term.at(point), point, way.image, way.moved)
+        (inner,) = _of_image(term, way)
         result += Cumulant((inner,), way.y, way.base, term.at(way.image))
     if way.arrival is not None:
         result += exponential(term.at(way.arrival) - term)
@@ -383,10 +409,9 @@ def _(term: Cumulant, go: Gateaux) -> Any:
     result = _varied(slots, [go(h) for h in slots], energy, go(energy), y, mu)
     if not go.changes(mu):
         return result
-    way = transport(mu, go)
+    way = go.transport(term)
     if not is_zero(way.moved):
-        point = FreshPoint()
-        *changes, change = (_of_image(p, point, way.image, way.moved) for p in term.parts_at(point))
+        *changes, change = _of_image(term, way)
         there, energy_there = term.at(way.image)
         result += _varied(there, changes, energy_there, change, way.y, way.base)
     if way.arrival is not None:

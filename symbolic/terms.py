@@ -20,6 +20,7 @@ from sympy.core.symbol import Str
 from .products import product
 
 _TERMS: WeakValueDictionary = WeakValueDictionary()
+LONG = 5  # summands; a longer sum of matrices is applied and transposed as a whole: it stays shared
 
 
 def make(cls: type, *args: Any) -> Any:
@@ -362,9 +363,7 @@ class Measure(MeasureTerm):
 def shape(v: VectorTerm) -> VectorTerm:
     """A simpler term of the same dimension."""
     if isinstance(v, VectorSum):
-        shapes = [shape(a) for a in v.args]
-        simple = [s for s in shapes if isinstance(s, (Point, BoundPoint, FreshPoint, Vector))]
-        return (simple or shapes)[0]
+        return _simplest([shape(a) for a in v.args])
     if isinstance(v, (Scaled, Elementwise)):
         return shape(v.args[1])
     if isinstance(v, (Zero, Ones)):
@@ -372,6 +371,11 @@ def shape(v: VectorTerm) -> VectorTerm:
     if isinstance(v, Basis):
         return v.args[1]
     return v
+
+
+def _simplest(shapes: list) -> VectorTerm:
+    simple = [s for s in shapes if isinstance(s, (Point, BoundPoint, FreshPoint, Vector))]
+    return (simple or shapes)[0]
 
 
 def size(v: Basic) -> int | None:
@@ -476,7 +480,7 @@ class MatVec(VectorTerm):
             return Scaled(v.args[0], MatVec(m, v.args[1]))
         if isinstance(m, MatrixScaled):
             return Scaled(m.args[0], MatVec(m.args[1], v))
-        if isinstance(m, MatrixSum):
+        if isinstance(m, MatrixSum) and len(m.args) <= LONG:
             return VectorSum(*(MatVec(a, v) for a in m.args))
         if isinstance(m, MatMul):
             for factor in reversed(m.args):
@@ -617,6 +621,10 @@ class ZeroMatrix(MatrixTerm):
 
 def row_like(m: MatrixTerm) -> VectorTerm:
     """A vector with as many components as the matrix has rows."""
+    if isinstance(m, MatrixSum):
+        return _simplest([row_like(a) for a in m.args])
+    if isinstance(m, Transpose):
+        return column_like(m.args[0])  # type: ignore[arg-type]
     return shape(m @ column_like(m))
 
 
@@ -724,7 +732,7 @@ class Transpose(MatrixTerm):
             return m.func(m.args[1], m.args[0])
         if isinstance(m, MatrixScaled):
             return MatrixScaled(m.args[0], Transpose(m.args[1]))
-        if isinstance(m, MatrixSum):
+        if isinstance(m, MatrixSum) and len(m.args) <= LONG:
             return MatrixSum(*(Transpose(a) for a in m.args))
         if isinstance(m, MatMul):
             return MatMul(*(Transpose(a) for a in reversed(m.args)))

@@ -267,3 +267,27 @@ def test_names_of_directions_give_way():
     G = SymbolicMap(dot(Vector("u"), X) * (Matrix("E") @ X), X, MU)
     assert [atom.name for atom, _ in G.hessian().directions] == ["v"]
     assert [atom.name for atom, _ in G.parameter_derivative(Matrix("E")).directions] == ["F"]
+
+
+def test_long_sums_of_matrices_act_as_a_whole():
+    """The Jacobian of five residual layers, by rows and by columns: sums that are not spread."""
+    layer = SymbolicMap(X + gibbs(V @ Y, Y, MU, energy=dot(X, A @ Y)), X, MU)
+    squash = SymbolicMap(X + B / (1 + norm2(A @ X)), X, MU)
+    G = squash @ layer @ squash @ layer @ squash @ layer @ squash
+    env = environment(16)
+    for i in range(2):
+        moved = functools.partial(point_moves(X, i), env)
+        want = difference(lambda t, moved=moved: value(G.term, moved(t)))
+        assert agrees(value(G.jacobian().term, env)[:, i], want, 1e-8)
+        unit = np.eye(2)[i]
+        want = difference(
+            lambda t, e=unit: value(G.flat_derivative(Z).term, env | {Z: env[Z] + t * e})
+        )
+        assert agrees(value(G.lions_derivative(Z).term, env)[:, i], want, 1e-8)
+
+
+def test_the_jacobian_of_a_composition_grows_by_as_much_for_each_block():
+    from pushforward.symbolic import canonical, library
+
+    lines = [canonical(library.transformer(n).jacobian().term).count("\n") for n in range(4, 8)]
+    assert len(set(np.diff(lines))) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -79,6 +79,7 @@ class Subject:
 
     def __init__(self, candidate: Candidate):
         self.candidate = candidate
+        self.fn = candidate.bound.prepared() if isinstance(candidate, Symbolic) else candidate.fn
         self.domain = candidate.domain
         self.rows = not isinstance(candidate, MeasureMap)
         self.in_context = isinstance(candidate, (InContextMap, Symbolic))
@@ -100,12 +101,12 @@ class Subject:
         """
         candidate, atoms = self.candidate, (points, weights)
         if isinstance(candidate, MeasureMap):
-            return self._pair(self._call(candidate.fn, atoms, points, weights), atoms)
+            return self._pair(self._call(self.fn, atoms, points, weights), atoms)
         if isinstance(candidate, Flow):
             return self.flow(points, weights, candidate.time, FLOW_STEPS), weights
         if isinstance(candidate, TokenMap):
             if candidate.weighted:
-                out = self._call(candidate.fn, atoms, points, weights)
+                out = self._call(self.fn, atoms, points, weights)
                 return self._rows(out, len(points), atoms), weights
             return self._push_list(points, weights)
         return self.query(points, weights, points), weights
@@ -113,14 +114,55 @@ class Subject:
     def query(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Images (m, d') of the queries `x` of an in-context map."""
         atoms = (points, weights)
-        return self._rows(self._call(self.candidate.fn, atoms, points, weights, x), len(x), atoms)
+        return self._rows(self._call(self.fn, atoms, points, weights, x), len(x), atoms)
+
+    def push_many(self, measures: Sequence[Atoms]) -> list[Atoms | Undefined]:
+        """The images of several measures; where one is not defined, the failure in its place.
+
+        A compiled map takes them in one call.
+        """
+        if not isinstance(self.candidate, Symbolic):
+            return [_attempt(self.push, *atoms) for atoms in measures]
+        values = self.query_many([(points, weights, points) for points, weights in measures])
+        return [
+            value if isinstance(value, Undefined) else (value, weights)
+            for value, (_, weights) in zip(values, measures, strict=True)
+        ]
+
+    def query_many(
+        self, items: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> list[np.ndarray | Undefined]:
+        """The values of `query` for several (points, weights, x)."""
+        found: list[Any] = [None] * len(items)
+        if isinstance(self.candidate, Symbolic):
+            plain = [k for k, item in enumerate(items) if item[1].min() > 0]
+            values = self._compiled([items[k] for k in plain]) if plain else []
+            for k, value in zip(plain, values, strict=False):
+                found[k] = value
+        return [
+            _attempt(self.query, *item) if value is None else value
+            for value, item in zip(found, items, strict=True)
+        ]
+
+    def _compiled(self, items: list) -> list[np.ndarray]:
+        """The values in one call of compiled C; none where there is no such form."""
+        started = time.perf_counter()
+        points, weights, x = (np.concatenate(parts) for parts in zip(*items, strict=True))
+        atoms, queries = (np.cumsum([0, *(len(item[k]) for item in items)]) for k in (0, 2))
+        value = self.fn.ragged(points, weights, x, atoms, queries)
+        if value is None or value.ndim != 2:
+            return []
+        self.calls += len(items)
+        self.seconds += time.perf_counter() - started
+        self.dim = self.dim or value.shape[1]
+        return np.split(value, queries[1:-1])
 
     def flow(
         self, points: np.ndarray, weights: np.ndarray, horizon: float, steps: int
     ) -> np.ndarray:
         """Points of a `Flow` candidate at `horizon`, in `steps` steps."""
         atoms = (points, weights)
-        out = self._call(self.candidate.fn, atoms, points, weights, float(horizon), int(steps))
+        out = self._call(self.fn, atoms, points, weights, float(horizon), int(steps))
         return self._rows(out, len(points), atoms)
 
     def velocity(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -139,7 +181,7 @@ class Subject:
         counts = as_counts(weights, self.largest)
         tokens = np.repeat(points, counts, axis=0)
         out = self._rows(
-            self._call(self.candidate.fn, (points, weights), tokens), len(tokens), (points, weights)
+            self._call(self.fn, (points, weights), tokens), len(tokens), (points, weights)
         )
         return out, np.full(len(tokens), 1 / len(tokens))
 
@@ -249,6 +291,13 @@ class Subject:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
+
+
+def _attempt(ask: Callable[..., Any], *arguments: np.ndarray) -> Any:
+    try:
+        return ask(*arguments)
+    except Undefined as undefined:
+        return undefined
 
 
 def as_counts(weights: np.ndarray, largest: int) -> np.ndarray:

@@ -93,23 +93,19 @@ def _first_violation(
     subject: Subject, noise: Noise, atoms: Atoms, seed: int, outcome: Outcome
 ) -> Violation | None:
     points, weights = atoms
-    try:
-        image = subject.push(points, weights)
-    except Undefined as undefined:
-        return _undefined(undefined)
+    names = ("repeat", *(LIST_OPERATIONS if subject.lists else OPERATIONS))
+    others = [_written(subject, name, points, weights, seed) for name in names]
+    image, *images = subject.push_many([atoms, *others])
+    if isinstance(image, Undefined):
+        return _undefined(image)
     if not subject.lists and abs(image[1].sum() - weights.sum()) > _mass_tolerance(noise):
         return _violation("mass", (atoms,), abs(image[1].sum() - weights.sum()), noise)
-    names = LIST_OPERATIONS if subject.lists else tuple(OPERATIONS)
-    for name in ("repeat", *names):
-        other = atoms if name == "repeat" else _rewritten(name, points, weights, seed)
-        other = (subject.domain.project(other[0]), other[1]) if name == "zero-weight" else other
-        try:
-            again = subject.push(*other)
-            defect = _row_defect(subject, name, image, again, seed)
-            if defect > noise.threshold:
-                defect = gap(image, again, small=noise.threshold)
-        except Undefined as undefined:
-            return _undefined(undefined)
+    for name, other, again in zip(names, others, images, strict=True):
+        if isinstance(again, Undefined):
+            return _undefined(again)
+        defect = _row_defect(subject, name, image, again, seed)
+        if defect > noise.threshold:
+            defect = gap(image, again, small=noise.threshold)
         outcome.worst = max(outcome.worst, defect)
         if defect > noise.threshold and _confirmed(subject, name, atoms, other, defect, seed):
             measures = (atoms,) if name == "repeat" else (atoms, other)
@@ -117,6 +113,16 @@ def _first_violation(
     if not subject.in_context:
         return None
     return _query_violation(subject, noise, atoms, np.random.default_rng([seed, 4]))
+
+
+def _written(
+    subject: Subject, name: str, points: np.ndarray, weights: np.ndarray, seed: int
+) -> Atoms:
+    """The same measure written in another way, its points in the domain."""
+    if name == "repeat":
+        return points, weights
+    points, weights = _rewritten(name, points, weights, seed)
+    return (subject.domain.project(points) if name == "zero-weight" else points), weights
 
 
 def _rewritten(name: str, points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
@@ -136,11 +142,13 @@ def _query_violation(
 ) -> Violation | None:
     points, weights = atoms
     x = subject.domain.sample(rng, 3)
-    try:
-        together = subject.query(points, weights, x)
-        alone = np.concatenate([subject.query(points, weights, x[i : i + 1]) for i in (2, 1, 0)])
-    except Undefined as undefined:
-        return _undefined(undefined)
+    asked = (x, x[2:], x[1:2], x[:1])
+    seen = subject.query_many([(points, weights, queries) for queries in asked])
+    failed = next((value for value in seen if isinstance(value, Undefined)), None)
+    if failed is not None:
+        return _undefined(failed)
+    together, *singles = seen
+    alone = np.concatenate(singles)
     if together.shape != alone.shape:
         return None
     defect = float(np.linalg.norm(together - alone[::-1], axis=1).max())
@@ -169,8 +177,7 @@ def _confirmed(
     nearby = [_near(subject, first, np.random.default_rng([seed, 18, k])) for k in range(3)]
     defects = []
     for atoms in nearby:
-        points, weights = _rewritten(name, *atoms, seed)
-        again = (subject.domain.project(points) if name == "zero-weight" else points, weights)
+        again = _written(subject, name, *atoms, seed)
         defects.append(gap(subject.push(*atoms), subject.push(*again)))
     return float(np.median(defects)) > 0.1 * defect
 

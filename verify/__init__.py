@@ -7,6 +7,7 @@ import inspect as _inspect
 import sys as _sys
 from types import ModuleType as _ModuleType
 
+from . import strategies as strategies
 from .adapters import (
     array_function as array_function,
     jax_function as jax_function,

@@ -35,7 +35,7 @@ HOMES = {
     "rich": {"root/_cli.py"},
     "jinja2": {"verify/page.py"},
     "matplotlib": {"verify/pictures.py"},
-    "pytest": set(),
+    "pytest": {"plugin/"},
     "torch": {"verify/"},
     "jax": {"verify/"},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import _pushforward_pytest
@@ -14,13 +14,15 @@ class NotVerified(AssertionError):
 
 def assert_verified(
     candidate: Any,
-    conditions: Sequence[str] | None = None,
+    conditions: Iterable[str] | None = None,
     budget: str | float = "quick",
     **options: Any,
 ) -> Any:
     """Verify a candidate and fail with the counterexample if a condition does not hold.
 
-    `pytest --pushforward-budget=thorough` overrides `budget` in all tests of the run.
+    `@pytest.mark.pushforward(budget="standard", seed=1)` on a test, a class or a module holds for
+    the calls in it, whatever they say themselves, and `pytest --pushforward-budget=thorough` for
+    all tests of the run.
 
     Args:
         candidate: what `pushforward.verify` takes.
@@ -34,6 +36,7 @@ def assert_verified(
 
     Raises:
         NotVerified: an AssertionError whose message is the counterexample, as NumPy code.
+        ValueError, TypeError: a wrong call, or a function that fails on every input.
 
     >>> import pushforward as pf
     >>> pull = pf.InContextMap(lambda p, w, x: x + w @ p / 2, pf.Box([-1.0], [1.0]))
@@ -43,31 +46,36 @@ def assert_verified(
     __tracebackhide__ = True
     import pushforward
 
-    given = _pushforward_pytest.budget()
-    report = pushforward.verify(
-        candidate, conditions=conditions, budget=_read(given) if given else budget, **options
-    )
+    asked = {"conditions": conditions, "budget": budget, **options, **_pushforward_pytest.options()}
+    names = asked["conditions"]
+    if names is not None:
+        asked["conditions"] = names = [names] if isinstance(names, str) else list(names)
+    try:
+        report = pushforward.verify(candidate, **asked)
+    except (ValueError, TypeError) as error:
+        raise type(error)(str(error)) from None  # a wrong call: the test shows where, not verify
     failing = [
         finding
         for name, finding in report.conditions.items()
         if finding.verdict in ("refuted", "undecided", "not-applicable")
-        and (conditions is None or name in conditions or finding.verdict == "refuted")
+        and (names is None or name in names or finding.verdict == "refuted")
     ]
     if failing:
         raise NotVerified(_explain(report, failing))
     return report
 
 
-def _read(budget: str) -> str | float:
-    return float(budget) if budget.replace(".", "", 1).isdigit() else budget
-
-
 def _explain(report: Any, failing: Sequence[Any]) -> str:
     from pushforward.verify.report import describe, title
 
     lines = [f"{title(report)} on {report.domain}"]
+    if any(finding.verdict == "refuted" for finding in failing):
+        failing = [finding for finding in failing if finding.verdict != "not-applicable"]
+    shown: set[str] = set()
     for finding in failing:
         lines.append(f"{finding.condition} is {finding.verdict}: {finding.reason}")
-        if finding.counterexample is not None:
-            lines.append(describe(finding.counterexample))
+        found = finding.counterexample
+        if found is not None and found.id not in shown:  # one may refute several conditions
+            shown.add(found.id)
+            lines.append(describe(found))
     return "\n".join(lines)

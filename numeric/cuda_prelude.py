@@ -31,6 +31,10 @@ typedef float T;
 #ifndef SHARED_MEMORY
 #define SHARED_MEMORY(name, numbers) __shared__ alignas(16) T name[numbers]
 #endif
+#ifndef EXP2_APPROXIMATE
+/* Two units of rounding; results below the smallest normal number are zero. */
+#define EXP2_APPROXIMATE(result, x) asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x))
+#endif
 #define INLINE static __device__ __forceinline__
 #define EACH_LANE _Pragma("unroll") for (int l = 0; l < LANES; ++l)
 
@@ -134,7 +138,6 @@ INLINE V vone(Mask m) { return vselect(m, splat(1), splat(0)); }
 #define LANEWISE2(name, function) \
   INLINE V name(V a, V b) { EACH_LANE a.x[l] = function(a.x[l], b.x[l]); return a; }
 LANEWISE(vexp, OF_TYPE(exp))
-LANEWISE(vexp_nonpositive, OF_TYPE(exp))
 LANEWISE(vlog, OF_TYPE(log))
 LANEWISE(vlog1p, OF_TYPE(log1p))
 LANEWISE(vsqrt, OF_TYPE(sqrt))
@@ -160,6 +163,28 @@ INLINE V vsigmoid(V u) { return (T)1 / ((T)1 + vexp(-u)); }
 INLINE V vsoftplus(V u) { return vmax(u, splat(0)) + vlog1p(vexp(-vabs(u))); }
 INLINE V vsign(V a) { return vone(a > (T)0) - vone(a < (T)0); }
 INLINE V vheaviside(V a) { return (vsign(a) + (T)1) / (T)2; }
+
+/* The weights exp(s - top) of a Gibbs law. In float32 they are powers of two with the exponent
+   s/log 2 - t, where t is top/log 2 rounded: what the rounding of t does is the same for all
+   weights of a law, and stays so because a change of scale takes the difference of rounded ones. */
+#define LOG2_E 1.44269504f  /* products with it are rounded, never part of a fused operation */
+#if REAL_BITS == 64
+INLINE V law_weight(V s, V top) { return vexp(s - top); }
+INLINE V law_scale(V before, V top) { return vexp(before - top); }
+#else
+INLINE V law_weight(V s, V top) {
+  EACH_LANE EXP2_APPROXIMATE(s.x[l], fmaf(s.x[l], LOG2_E, -__fmul_rn(top.x[l], LOG2_E)));
+  return s;
+}
+INLINE V law_scale(V before, V top) {
+  EACH_LANE {
+    const T from = __fmul_rn(before.x[l], LOG2_E), to = __fmul_rn(top.x[l], LOG2_E);
+    EXP2_APPROXIMATE(before.x[l], from - to);
+  }
+  return before;
+}
+#endif
+INLINE V larger(V s, V top) { EACH_LANE s.x[l] = OF_TYPE(fmax)(s.x[l], top.x[l]); return s; }
 
 /* Rows in memory: the rows of a thread are ROW_THREADS apart. */
 template <int apart> INLINE V load(const T *p) { V v; EACH_LANE v.x[l] = p[l * apart]; return v; }

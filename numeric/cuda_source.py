@@ -170,6 +170,14 @@ class CudaLoop(Loop):
             self.lines.append(f"const T *{array.name} = {source} + j * {stride};")
         return self.made[key]
 
+    def weight(self, law: Law, new: bool) -> str:
+        """`exp(s + log w - maximum)` of this atom."""
+        if law.name not in self.weights:
+            exponent = f"{law.name}_exponents[j - j0]" if new else self.exponent(law)
+            name = self.weights[law.name] = f"{law.name}_weight"
+            self.lines.append(f"const V {name} = law_weight({exponent}, {law.name}_top);")
+        return self.weights[law.name]
+
 
 class CudaStepWriter(StepWriter):
     """The kernel of one step."""
@@ -281,7 +289,7 @@ class CudaStepWriter(StepWriter):
         for law in new:
             exponents.lines += [
                 f"{law.name}_exponents[j - j0] = {exponents.exponent(law)};",
-                f"{law.name}_new = vmax({law.name}_exponents[j - j0], {law.name}_new);",
+                f"{law.name}_new = larger({law.name}_exponents[j - j0], {law.name}_new);",
             ]
         sums, zeros = CudaLoop(self, over.owner), []
         for task in tasks:
@@ -314,7 +322,7 @@ class CudaStepWriter(StepWriter):
             scale = f"{law.name}_scale"
             lines += [
                 f"if (any({law.name}_new > {law.name}_top)) {{",
-                f"  const V {scale} = vexp_nonpositive({law.name}_top - {law.name}_new);",
+                f"  const V {scale} = law_scale({law.name}_top, {law.name}_new);",
                 f"  {law.name}_top = {law.name}_new;",
                 *indented(_scaled([task for task in tasks if task.law is law], scale)),
                 "}",
@@ -381,7 +389,7 @@ class CudaStepWriter(StepWriter):
             lines += [
                 f"const V {law.name}_own = {law.name}_top;",
                 f"{law.name}_top = {_OVER_GROUPS}({law.name}_top, exchange, true);",
-                f"const V {law.name}_part = vexp_nonpositive({law.name}_own - {law.name}_top);",
+                f"const V {law.name}_part = law_scale({law.name}_own, {law.name}_top);",
             ]
         for task in tasks:
             target = _total_name(task)

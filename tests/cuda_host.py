@@ -10,11 +10,14 @@ import ctypes
 import hashlib
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import numpy as np
 
 from pushforward.numeric.arrays import namespace
+from pushforward.numeric.cuda_blocks import GIBBS_THREADS, gibbs_text
 from pushforward.numeric.cuda_layout import Batch, arranged, layout_for
+from pushforward.numeric.cuda_prelude import PRELUDE
 from pushforward.numeric.cuda_source import THREADS, render_cuda
 
 COMPILER = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
@@ -34,6 +37,8 @@ HOST = r"""
 #define __launch_bounds__(threads)
 #define SHARED_MEMORY(name, numbers) T *const name = (T *)shared_memory(sizeof(T) * (numbers))
 
+#define EXP2_APPROXIMATE(result, x) (result = exp2f(x))
+
 struct Place { int x; };
 static Place threadIdx, blockIdx;
 static void *block_memory;
@@ -48,6 +53,7 @@ static void *shared_memory(size_t bytes) {
   return block_memory;
 }
 
+static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline int __float_as_int(float x) { int bits; memcpy(&bits, &x, 4); return bits; }
 
 static ucontext_t scheduler, *fibers;
@@ -121,10 +127,12 @@ def host_text(kernel):
 
 
 def compiled(text, folder, flags=()):
-    # A name of its own: a library that is loaded must not be overwritten.
-    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    # A name for each text: a library that is loaded must not be overwritten.
+    name = hashlib.sha256("\n".join([text, *flags]).encode()).hexdigest()[:16]
     source, library = folder / f"{name}.cpp", folder / f"{name}.so"
     source.write_text(text)
+    if library.exists():
+        return ctypes.CDLL(str(library))
     command = [COMPILER, "-std=c++17", "-O0", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
     done = subprocess.run(
         [*command, *flags, str(source), "-o", str(library)], capture_output=True, text=True
@@ -133,17 +141,22 @@ def compiled(text, folder, flags=()):
     return ctypes.CDLL(str(library))
 
 
-def order_of(name):
-    places = np.arange(THREADS, dtype=np.int32)
+def order_of(name, threads=THREADS):
+    places = np.arange(threads, dtype=np.int32)
     if name == "descending":
         return places[::-1].copy()
     return np.random.default_rng(0).permutation(places) if name == "shuffled" else places
 
 
+def pointers(*arrays):
+    """The addresses of arrays that the caller keeps alive."""
+    return [ctypes.c_void_p(array.ctypes.data) for array in arrays]
+
+
 class Host:
     """The kernels of a program on this processor, for one shape of inputs and one layout."""
 
-    def __init__(self, program, batch, folder, layout=None, accumulate="tiles"):
+    def __init__(self, program, batch, folder, layout=None, accumulate="tiles", flags=()):
         self.program = program
         shapes = batch[0].shapes(program)
         like = next(iter(batch[0].measures.values()))[0]
@@ -151,7 +164,7 @@ class Host:
         self.kernel = render_cuda(
             program, shapes, 8 * like.itemsize, layout or layout_for(shapes, counts), accumulate
         )
-        self.library = compiled(host_text(self.kernel), folder)
+        self.library = compiled(host_text(self.kernel), folder, flags)
 
     def run(self, batch, order, thread_order="ascending"):
         """The values of every measure; AssertionError if the threads part at a barrier."""
@@ -160,9 +173,9 @@ class Host:
         threads = order_of(thread_order)
 
         def launch(step, blocks, addresses, counts, owner, stride):
-            pointers = [ctypes.c_void_p(a.ctypes.data) for a in (threads, addresses, counts, owner)]
+            given = pointers(threads, addresses, counts, owner)
             diverged = self.library.launch(
-                step, ctypes.c_longlong(blocks), *pointers, ctypes.c_longlong(stride)
+                step, ctypes.c_longlong(blocks), *given, ctypes.c_longlong(stride)
             )
             assert not diverged, "threads of a block part at a barrier"
 
@@ -171,3 +184,31 @@ class Host:
             arranged(xp, self.program, inputs, order, value)
             for inputs, value in zip(batch, values, strict=True)
         ]
+
+
+ADAPTER = """
+static void step_0(T *const *B, const L *, const L *, L atoms) {
+  gibbs(B[0], B[1], B[2], B[3], B[4], atoms);
+}
+"""
+
+
+def host_gibbs(bits, folder, thread_order="ascending"):
+    """The kernel of Gibbs weights on this processor, for `evaluate_blocks`."""
+    kernel = SimpleNamespace(text=gibbs_text(bits, PRELUDE) + ADAPTER, steps=(0,))
+    library = compiled(host_text(kernel), folder)
+
+    def gibbs(energy, logs):
+        shape = np.broadcast_shapes(energy.shape, logs.shape)
+        energy = np.ascontiguousarray(np.broadcast_to(energy, shape))
+        logs, terms = np.ascontiguousarray(logs.ravel()), np.empty(shape, energy.dtype)
+        shift, total = np.empty(shape[:-1], energy.dtype), np.empty(shape[:-1], energy.dtype)
+        arrays = energy, logs, terms, shift, total
+        addresses = np.array([array.ctypes.data for array in arrays], dtype=np.uint64)
+        order = order_of(thread_order, GIBBS_THREADS)
+        given = pointers(order, addresses, addresses, addresses)
+        blocks, atoms = ctypes.c_longlong(shift.size), ctypes.c_longlong(shape[-1])
+        assert not library.launch(0, blocks, *given, atoms)
+        return terms, shift, total
+
+    return gibbs

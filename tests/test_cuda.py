@@ -4,16 +4,23 @@ The text is the one that a device gets. With a device, `-m gpu` runs the same ma
 """
 
 import ctypes
+import os
+import subprocess
+import sys
 import types
 
 import numpy as np
 import pytest
 import sympy as sp
-from cuda_host import COMPILER, ORDERS, Host, compiled, host_text
+from cuda_host import COMPILER, ORDERS, Host, compiled, host_gibbs, host_text, pointers
+from hypothesis import assume, given, settings, strategies as st
+from term_recipes import environment
+from test_engines_agree import ORDER, SEEDS, inputs_of, terms
 from test_native import cloud
 from test_rounding import MAPS, cast
 
 from pushforward.numeric import cuda, engine_status
+from pushforward.numeric.cuda_blocks import evaluate_blocks
 from pushforward.numeric.cuda_source import Layout, TooLarge, render_cuda
 from pushforward.numeric.lowering import lower
 from pushforward.numeric.native_operations import Unsupported
@@ -21,6 +28,7 @@ from pushforward.numeric.reference import Inputs, interpret
 from pushforward.numeric.rounding import Precision, rounding_bound
 from pushforward.symbolic import (
     Cumulant,
+    LogPartition,
     Measure,
     Point,
     Scalar,
@@ -35,6 +43,12 @@ from pushforward.symbolic import (
 needs_compiler = pytest.mark.skipif(COMPILER is None, reason="there is no C++ compiler")
 pytestmark = needs_compiler
 x, y, z, w, mu = Point("x"), Point("y"), Point("z"), Point("w"), Measure("mu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Kernels that were compiled once stay for all tests."""
+    return tmp_path_factory.mktemp("kernels")
 
 
 def order_of(source):
@@ -72,58 +86,75 @@ DEFAULT = {
 
 
 @pytest.mark.parametrize("name", DEFAULT)
-def test_maps_in_three_orders_of_threads(name, tmp_path):
-    check(MAPS[name], DEFAULT[name], Layout(2, 32, 4), tmp_path)
+def test_maps_in_three_orders_of_threads(name, folder):
+    check(MAPS[name], DEFAULT[name], Layout(2, 32, 4), folder)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [Layout(1, 32, 4), Layout(4, 128, 2), Layout(1, 64, 1)])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    "layout, dtype", [(Layout(4, 128, 2), np.float32), (Layout(1, 64, 1), np.float64)]
+)
 @pytest.mark.parametrize("name", MAPS)
-def test_every_map_type_and_layout(name, dtype, layout, tmp_path):
-    check(MAPS[name], dtype, layout, tmp_path, d=3 if "Jacobian" in name else 2)
+def test_every_map_type_and_layout(name, layout, dtype, folder):
+    check(MAPS[name], dtype, layout, folder, d=3 if "Jacobian" in name else 2)
 
 
-def test_ragged_sizes(tmp_path):
+def test_ragged_sizes(folder):
     program = lower(MAPS["softmax"].term)
     host = None
     for n in (1, 3, 4, 5, 127, 128, 129, 255, 256, 257, 300):
         for m in (1, 64, 65):
             inputs = cloud(n, m, 3, seed=n)
-            host = host or Host(program, [inputs], tmp_path, Layout(2, 32, 4))
+            host = host or Host(program, [inputs], folder, Layout(2, 32, 4))
             close(program, inputs, ("x",), host.run([inputs], ("x",))[0])
 
 
-def test_no_rows(tmp_path):
+def test_no_rows(folder):
     program, inputs = lower(MAPS["softmax"].term), cloud(5, 0, 3)
-    assert Host(program, [inputs], tmp_path).run([inputs], ("x",))[0].shape == (0, 3)
+    assert Host(program, [inputs], folder).run([inputs], ("x",))[0].shape == (0, 3)
 
 
 @pytest.mark.parametrize("name", ["second layer", "flat derivative"])
-def test_many_measures_in_one_launch(name, tmp_path):
+def test_many_measures_in_one_launch(name, folder):
     """Each has the values that it has alone, to the last bit."""
     source = MAPS[name]
     program, order = lower(source.term), order_of(source)
     batch = [cloud(n, m, 2, order[1:], seed=n) for n, m in [(1, 5), (70, 1), (40, 33), (256, 2)]]
     one = batch[0].parameters
     batch = [Inputs(inputs.points, inputs.measures, one) for inputs in batch]
-    host = Host(program, batch, tmp_path, Layout(1, 32, 4))
+    host = Host(program, batch, folder, Layout(1, 32, 4))
     for inputs, value in zip(batch, host.run(batch, order), strict=True):
         close(program, inputs, order, value)
         np.testing.assert_array_equal(value, host.run([inputs], order)[0])
 
 
-def test_large_scores_tiny_weights_and_minus_infinity(tmp_path):
+def test_large_scores_tiny_weights_and_minus_infinity(folder):
     masked = sp.Piecewise((300 * dot(x, y), component(y, 0) > 0), (-sp.oo, True))
     program, inputs = lower(gibbs(y, y, mu, energy=masked)), cloud(90, 40, 2)
     points, weights = inputs.measures["mu"]
     weights = weights * 10.0 ** -np.random.default_rng(0).integers(0, 300, len(weights))
     inputs = Inputs(inputs.points, {"mu": (points, weights)}, inputs.parameters)
-    got = Host(program, [inputs], tmp_path, Layout(2, 32, 4)).run([inputs], ("x",))[0]
+    got = Host(program, [inputs], folder, Layout(2, 32, 4)).run([inputs], ("x",))[0]
     np.testing.assert_allclose(got, interpret(program, inputs, ("x",)), rtol=1e-11)
 
 
-def test_higher_cumulants_and_several_measures(tmp_path):
+@pytest.mark.parametrize("scale", [3.0, 100.0, 1e4])
+def test_large_scores_in_float32(scale, folder):
+    """Within the bound, whatever the maximum does from chunk to chunk and from tile to tile."""
+    source = SymbolicMap(
+        stack(gibbs(y, y, mu, energy=dot(x, y)), LogPartition(y, mu, dot(x, y))), x, mu
+    )
+    program, inputs = lower(source.term), cloud(700, 40, 2)
+    points, weights = inputs.measures["mu"]
+    order = np.argsort(points[:, 0])
+    measures = {"mu": (scale * points[order], weights[order])}
+    inputs = Inputs(inputs.points, measures, inputs.parameters)
+    given = [cast(inputs, np.float32)]
+    got = Host(program, given, folder, Layout(1, 32, 4)).run(given, ("x",))[0]
+    close(program, inputs, ("x",), got, np.float32)
+
+
+def test_higher_cumulants_and_several_measures(folder):
     nu, u, v = Measure("nu"), component(y, 0), component(y, 1)
     term = stack(
         Cumulant((u, v, u * v, v), y, mu, dot(x, y)),
@@ -135,12 +166,12 @@ def test_higher_cumulants_and_several_measures(tmp_path):
     measures = {**inputs.measures, "nu": (rng.normal(size=(33, 2)), rng.random(33))}
     inputs = Inputs(inputs.points, measures, inputs.parameters)
     program = lower(term)
-    got = Host(program, [inputs], tmp_path, Layout(1, 32, 4)).run([inputs], ("x",))[0]
+    got = Host(program, [inputs], folder, Layout(1, 32, 4)).run([inputs], ("x",))[0]
     np.testing.assert_allclose(got, interpret(program, inputs, ("x",)), rtol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_functions_of_numbers(dtype, tmp_path):
+def test_functions_of_numbers(dtype, folder):
     """Every scalar function that has a form on a device."""
     u = component(x, 0)
     inside = [sp.exp(u), sp.sin(u), sp.cos(u), sp.tan(u), sp.atan(u), sp.sinh(u), sp.cosh(u)]
@@ -149,18 +180,18 @@ def test_functions_of_numbers(dtype, tmp_path):
     inside += [sp.asin(sp.tanh(u)), sp.acos(sp.tanh(u)), sp.atanh(sp.tanh(u) / 2), u**5, u**-3]
     inside += [1 / (1 + sp.exp(-u)), sp.log(1 + sp.exp(u)), sp.Max(u, 0), sp.Min(u, 1, u**2)]
     inside += [(1 + u**2) ** sp.Rational(1, 3), sp.Heaviside(u), sp.pi]
+    unbounded = [(1 + u**2) ** u, sp.atan2(u, 1 + u**2)]
     inside += [sp.Piecewise((u, u > sp.Rational(1, 2)), (u**2, sp.And(u < 0, u > -1)), (1, True))]
     inside += [sp.Piecewise((1, sp.Or(u <= -1, sp.Ne(u, u))), (-u, True))]
-    program, inputs = lower(stack(*inside)), cloud(3, 50, 1)
-    got = Host(program, [cast(inputs, dtype)], tmp_path).run([cast(inputs, dtype)], ("x",))[0]
+    program, inputs = lower(stack(*inside, *unbounded)), cloud(3, 50, 1)
+    arrays = cast(inputs, dtype)
+    got = Host(program, [arrays], folder).run([arrays], ("x",))[0]
     close(program, inputs, ("x",), got, dtype)
-    powers = lower((1 + u**2) ** u * sp.atan2(u, 1 + u**2))
-    got = Host(powers, [cast(inputs, dtype)], tmp_path).run([cast(inputs, dtype)], ("x",))[0]
-    want = interpret(powers, cast(inputs, dtype), ("x",))
-    np.testing.assert_allclose(got, want, rtol=16 * np.finfo(dtype).eps)
+    want = interpret(program, arrays, ("x",))
+    np.testing.assert_allclose(got[:, -2:], want[:, -2:], rtol=16 * np.finfo(dtype).eps)
 
 
-def test_trigonometry_of_any_float32(tmp_path):
+def test_trigonometry_of_any_float32(folder):
     """Reduced without float64: small, large and huge arguments, near multiples of pi/2 too."""
     u = component(x, 0)
     program = lower(stack(sp.sin(u), sp.cos(u), sp.tan(u)))
@@ -171,13 +202,13 @@ def test_trigonometry_of_any_float32(tmp_path):
     numbers = np.concatenate([size, -size, near, edges]).astype(np.float32)
     inputs = Inputs({"x": numbers[:, None]}, {"mu": (np.ones((1, 1), np.float32),) * 2}, {})
     inputs.measures["mu"] = (np.ones((1, 1), np.float32), np.ones(1, np.float32))
-    got = Host(program, [inputs], tmp_path).run([inputs], ("x",))[0]
+    got = Host(program, [inputs], folder).run([inputs], ("x",))[0]
     exact = numbers.astype(np.float64)
     want = np.stack([np.sin(exact), np.cos(exact), np.tan(exact)], axis=1)
     assert (np.abs(got - want) <= 4 * 2.0**-24 * np.abs(want)).all()
 
 
-def test_compensated_and_float64_sums_keep_what_tiles_lose(tmp_path):
+def test_compensated_and_float64_sums_keep_what_tiles_lose(folder):
     """One tile of 2^24, then eight tiles of 1: below the last digit of the sum in float32."""
     program = lower(SymbolicMap(integral(y, y, mu), x, mu).term)
     points = np.zeros((256 * 9, 1), np.float32)
@@ -186,10 +217,53 @@ def test_compensated_and_float64_sums_keep_what_tiles_lose(tmp_path):
     found = {}
     for accumulate in ("tiles", "compensated", "float64"):
         # One group, so that a thread adds up all tiles.
-        host = Host(program, [inputs], tmp_path, Layout(1, 128, 4), accumulate)
+        host = Host(program, [inputs], folder, Layout(1, 128, 4), accumulate)
         found[accumulate] = float(host.run([inputs], ("x",))[0][0, 0])
     assert found["tiles"] == 2.0**24
     assert found["compensated"] == found["float64"] == 2.0**24 + 8
+
+
+@pytest.mark.parametrize("name, dtype", [("softmax", np.float32), ("Jacobian", np.float64)])
+def test_long_vectors_by_blocks(name, dtype, folder):
+    program, inputs = lower(MAPS[name].term), cloud(270, 2, 33, scale=1 / 33)
+    given, bits = cast(inputs, dtype), 8 * np.dtype(dtype).itemsize
+    values = [
+        evaluate_blocks(program, given, ("x",), host_gibbs(bits, folder, order)) for order in ORDERS
+    ]
+    close(program, inputs, ("x",), values[0], dtype)
+    for value in values[1:]:
+        np.testing.assert_array_equal(value, values[0])
+
+
+def test_rows_of_minus_infinity_have_no_weights(folder):
+    energy = np.full((2, 300), -np.inf)
+    energy[1, 7] = 3.0
+    terms, shift, total = host_gibbs(64, folder)(energy, np.zeros(300))
+    assert shift.tolist() == [0, 3] and total.tolist() == [0, 1]
+    assert not terms[0].any() and terms[1].sum() == terms[1, 7] == 1
+
+
+@settings(max_examples=4, deadline=None)
+@given(terms(), SEEDS, st.sampled_from([np.float64, np.float32]))
+def test_random_terms(folder, term, seed, dtype):
+    random_term(folder, term, seed, dtype)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)
+@given(terms(), SEEDS, st.sampled_from([np.float64, np.float32]))
+def test_more_random_terms(folder, term, seed, dtype):
+    random_term(folder, term, seed, dtype)
+
+
+def random_term(folder, term, seed, dtype):
+    inputs, program = inputs_of(environment(seed), rows=3), lower(term)
+    arrays = [cast(inputs, dtype)]
+    try:
+        host = Host(program, arrays, folder, Layout(1, 32, 4))
+    except Unsupported:
+        assume(False)
+    close(program, inputs, ORDER, host.run(arrays, ORDER)[0], dtype)
 
 
 # ---- the rung itself
@@ -198,26 +272,69 @@ BARRIER = "__syncthreads();"
 
 
 @pytest.mark.parametrize("barrier", [0, 1, 2, 3])
-def test_a_missing_barrier_is_seen(barrier, tmp_path):
+def test_a_missing_barrier_is_seen(barrier, folder):
     program, inputs = lower(MAPS["softmax"].term), cloud(300, 32, 2)
-    host = Host(program, [inputs], tmp_path, Layout(1, 32, 4))
+    host = Host(program, [inputs], folder, Layout(1, 32, 4))
     want = host.run([inputs], ("x",))[0]
     parts = host_text(host.kernel).split(BARRIER)
     text = BARRIER.join(parts[: barrier + 1]) + BARRIER.join(parts[barrier + 1 :])
-    host.library = compiled(text, tmp_path)
+    host.library = compiled(text, folder)
     values = [host.run([inputs], ("x",), threads)[0] for threads in ORDERS]
     assert any(not np.array_equal(value, want) for value in values)
 
 
-def test_threads_that_part_are_seen(tmp_path):
+def test_threads_that_part_are_seen(folder):
     program, inputs = lower(MAPS["softmax"].term), cloud(300, 32, 2)
-    host = Host(program, [inputs], tmp_path, Layout(1, 32, 4))
+    host = Host(program, [inputs], folder, Layout(1, 32, 4))
     text = host_text(host.kernel).replace(
         "const L measure =", "if (lane == 3) return;\nconst L measure ="
     )
-    host.library = compiled(text, tmp_path)
+    host.library = compiled(text, folder)
     with pytest.raises(AssertionError, match="part at a barrier"):
         host.run([inputs], ("x",))
+
+
+ASAN = """
+import sys, pathlib
+import numpy as np
+import cuda_host
+from test_cuda import MAPS, Layout, cloud, lower, order_of
+
+written, fault = cuda_host.host_text, sys.argv[2]
+cuda_host.host_text = lambda kernel: written(kernel).replace(fault or "@", "false")
+flags = ("-fsanitize=address,undefined",)
+for name in ("softmax", "Lions derivative"):
+    program, order = lower(MAPS[name].term), order_of(MAPS[name])
+    batch = [cloud(70, 37, 2, order[1:])]
+    host = cuda_host.Host(program, batch, pathlib.Path(sys.argv[1]), Layout(1, 32, 4), flags=flags)
+    assert np.isfinite(host.run(batch, order)[0]).all()
+print("clean")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["", "count - start < TILE"])
+def test_memory_under_the_address_sanitizer(fault, tmp_path):
+    """No access outside of a buffer; one that a wrong bound makes is seen."""
+    command = [COMPILER, "-print-file-name=libasan.so"]
+    library = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    if not os.path.isabs(library):
+        pytest.skip("the address sanitizer is not installed")
+    settings = {
+        "LD_PRELOAD": library,
+        "ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0",
+        "PYTHONPATH": os.path.dirname(__file__),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", ASAN, str(tmp_path), fault],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **settings},
+    )
+    if fault:
+        assert ran.returncode and "AddressSanitizer" in ran.stderr
+    else:
+        assert ran.stdout.strip() == "clean", ran.stderr[:3000]
 
 
 # ---- the engine
@@ -276,20 +393,20 @@ class Module:
         def call(grid, threads, arguments):
             *arrays, stride = arguments
             order = np.arange(threads[0], dtype=np.int32)
-            pointers = [ctypes.c_void_p(a.ctypes.data) for a in (order, *arrays)]
+            given = pointers(order, *arrays)
             blocks, stride = ctypes.c_longlong(grid[0]), ctypes.c_longlong(int(stride))
-            assert not library.launch(step, blocks, *pointers, stride)
+            assert not library.launch(step, blocks, *given, stride)
 
         return call
 
 
 @pytest.fixture
-def pretended(monkeypatch, tmp_path):
+def pretended(monkeypatch, folder):
     """CuPy's part of the engine in NumPy, and modules that run on this processor."""
     names = "asarray empty ascontiguousarray broadcast_to".split()
     stand_in = types.SimpleNamespace(
         **{name: getattr(np, name) for name in names},
-        RawModule=lambda code, options, backend: Module(code, options, backend, tmp_path),
+        RawModule=lambda code, options, backend: Module(code, options, backend, folder),
     )
     monkeypatch.setattr(cuda, "_cupy", lambda: stand_in)
     monkeypatch.setattr(cuda, "_address", lambda array: array.ctypes.data)

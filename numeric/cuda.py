@@ -85,7 +85,7 @@ def evaluate_batch(
     batch = [_on_device(cupy, inputs) for inputs in batch]
     shapes = batch[0].shapes(program)
     bits = 8 * next(iter(batch[0].measures.values()))[0].dtype.itemsize
-    kernel = _kernel(program, shapes, bits, _layout(program, shapes, batch), accumulate)
+    kernel = _kernel(program, shapes, bits, _layout(program, shapes, bits, batch), accumulate)
     if kernel is None:
         gibbs = _gibbs(bits)
         return [evaluate_blocks(program, inputs, order, gibbs) for inputs in batch]
@@ -116,12 +116,14 @@ def _on_device(cupy: Any, inputs: Inputs) -> Inputs:
     )
 
 
-def _layout(program: Program, shapes: tuple[Shape, ...], batch: Sequence[Inputs]) -> Layout:
+def _layout(
+    program: Program, shapes: tuple[Shape, ...], bits: int, batch: Sequence[Inputs]
+) -> Layout:
     axes = {axis for index in program.needed() for axis in program.instructions[index].axes}
     axes = {Axis(axis.owner, 0 if axis.is_atoms else -1) for axis in axes}
     counts = [max((inputs.count(axis) for axis in axes), default=1) for inputs in batch]
     varying = [shapes[i] for i in program.needed() if program.instructions[i].axes]
-    return layout_for(varying or [()], counts)
+    return layout_for(varying or [()], counts, bits)
 
 
 @lru_cache(maxsize=256)

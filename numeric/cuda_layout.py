@@ -25,17 +25,19 @@ _BLOCKS = 264
 """Blocks that keep a device busy: two on each of the 132 processors of an H100."""
 
 
-def layout_for(shapes: Sequence[Shape], counts: Sequence[int]) -> Layout:
+def layout_for(shapes: Sequence[Shape], counts: Sequence[int], bits: int) -> Layout:
     """More rows a thread where they are many and short; fewer threads along few rows.
 
     Args:
         shapes: the component shapes of the program.
         counts: the rows of each measure of the batch.
+        bits: 32 or 64.
 
-    >>> layout_for([(3,)], [10**6]), layout_for([(3,)], [32] * 1000)
+    >>> layout_for([(3,)], [10**6], 32), layout_for([(3,)], [32] * 1000, 32)
     (Layout(lanes=4, row_threads=128, chunk=4), Layout(lanes=1, row_threads=32, chunk=4))
     """
     numbers, total, largest = max(map(prod, shapes)), sum(counts), max(counts, default=0)
+    numbers *= bits // 32
     lanes = 4 if numbers <= 4 else 2 if numbers <= 9 else 1
     threads = THREADS
     while lanes > 1 and (total < _BLOCKS * lanes * threads or largest < lanes * threads):
@@ -101,7 +103,9 @@ class Batch:
         given = self.given(name)
         if kind == "global":
             if given is not None:
-                return self.xp.asarray(given[0], dtype=self.dtype, copy=True)
+                array = self.zeros(*given[0].shape)
+                array[...] = given[0]  # rows first, however the caller's lie
+                return array
             return self.zeros(len(self.batch), n)
         if kind == "atom":
             array = self.zeros(

@@ -161,9 +161,9 @@ class Host:
         shapes = batch[0].shapes(program)
         like = next(iter(batch[0].measures.values()))[0]
         counts = [max(len(rows) for rows in inputs.points.values()) for inputs in batch]
-        self.kernel = render_cuda(
-            program, shapes, 8 * like.itemsize, layout or layout_for(shapes, counts), accumulate
-        )
+        bits = 8 * like.itemsize
+        layout = layout or layout_for(shapes, counts, bits)
+        self.kernel = render_cuda(program, shapes, bits, layout, accumulate)
         self.library = compiled(host_text(self.kernel), folder, flags)
 
     def run(self, batch, order, thread_order="ascending"):

@@ -3,6 +3,10 @@
 NVRTC needs no device. A kernel that spills keeps numbers in memory that belong in registers.
 """
 
+import importlib.util
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -10,6 +14,7 @@ from cuda_nvrtc import MISSING, compiled, double_instructions, nvrtc, usage
 from test_native import cloud
 from test_rounding import MAPS
 
+from pushforward.numeric import engine_status
 from pushforward.numeric.cuda_blocks import gibbs_text
 from pushforward.numeric.cuda_layout import layout_for
 from pushforward.numeric.cuda_prelude import PRELUDE
@@ -36,7 +41,7 @@ def text_of(name, d, bits, rows=10**6, accumulate="tiles"):
     program = lower(source.term)
     shapes = cloud(2, 2, d, tuple(p.name for p in source.points)).shapes(program)
     varying = [s for s, i in zip(shapes, program.instructions, strict=True) if i.axes]
-    return render_cuda(program, shapes, bits, layout_for(varying, [rows]), accumulate).text
+    return render_cuda(program, shapes, bits, layout_for(varying, [rows], bits), accumulate).text
 
 
 def compile_family(family, d, bits, architecture, record_property):
@@ -58,8 +63,7 @@ def test_the_kernel_of_attention_at_every_architecture(architecture, record_prop
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("architecture, bits", [(80, 32), (90, 32), (90, 64), (100, 32)])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_family_at_every_architecture(family, bits, architecture, record_property):
     for d in FAMILIES[family][1] if architecture == 90 else (3,):
@@ -91,6 +95,35 @@ def test_atoms_are_read_16_bytes_at_a_time():
     ptx, _ = compiled(text_of("softmax", 3, 32), 90, "PTX")
     assert b"st.shared.v4.f32" in ptx or b"st.shared.v4.b32" in ptx
     assert b"ld.shared.v4.f32" in ptx or b"ld.shared.v4.b32" in ptx
+
+
+def test_yardsticks_of_the_benchmark(record_property):
+    """Their numbers stay in registers, and those of float32 hold no double."""
+    gpu = benchmark()
+    for dtype, real in (("float32", "float"), ("float64", "double")):
+        head = f"{gpu.EXPONENTIAL[dtype]}\n#define EXP E\ntypedef {real} T;\n"
+        found = usage(head + gpu.YARDSTICK, 90)
+        assert set(found) == {"multiply_adds", "exponentials"}
+        assert not any(numbers.stack_bytes for numbers in found.values())
+        assert bool(double_instructions(head + gpu.YARDSTICK)) == (dtype == "float64")
+
+
+@pytest.mark.skipif(not engine_status()["cuda"], reason="there is a device")
+def test_the_benchmark_without_a_device(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["gpu.py"])
+    assert benchmark().main() == 2
+    said = capsys.readouterr()
+    assert not said.out and said.err.startswith("Nothing is measured: CuPy")
+    assert said.err.count("\n") == 1
+
+
+def benchmark():
+    path = Path(__file__).resolve().parents[1] / "benchmarks" / "gpu.py"
+    spec = importlib.util.spec_from_file_location("gpu", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["gpu"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_errors_of_the_compiler_are_told():

@@ -266,7 +266,7 @@ def numba_cucker_smale(points, weights, d: int) -> dict[str, Call]:
         return {}
     import numba
 
-    @numba.njit(fastmath=True)
+    @numba.njit(fastmath=True, error_model="numpy")
     def force(q, v, weights, out):
         zero, one = weights.dtype.type(0), weights.dtype.type(1)
         for i in range(q.shape[1]):

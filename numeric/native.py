@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from .compiler import compiled
+from .native_blocks import render_native
 from .native_driver import LOGS, Signature, driver
 from .native_operations import Unsupported as Unsupported
 from .native_prelude import PRELUDE
-from .native_source import Kernel, render
+from .native_source import Kernel
 from .parts import Part, aligned
 from .program import Axis, Program
 from .reference import Inputs
@@ -49,29 +50,33 @@ def evaluate_native(program: Program, inputs: Inputs, order: tuple[str, ...]) ->
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A kernel with its compiled functions: one a step, and `items` for many measures."""
+    """A kernel with its compiled functions: one a step, and `items` for many measures.
+
+    Rows are made `block` at a time.
+    """
 
     kernel: Kernel
     functions: tuple[Callable[..., None], ...]
     logs: Callable[..., None]
     items: Callable[..., int]
-    lanes: int
+    block: int
 
 
 @lru_cache(maxsize=256)
 def loaded(program: Program, shapes: tuple[Shape, ...], dtype: str, signature: Signature) -> Loaded:
     """The compiled kernel of a program, its dimensions and its type."""
-    kernel = render(program, shapes)
+    kernel, vectors = render_native(program, shapes)
     bits = 8 * np.dtype(dtype).itemsize
-    below = f"{PRELUDE}\n{c_functions(program)}\n{LOGS}"
+    block = f"#define BLOCK ({vectors} * LANES)"
+    below = f"{PRELUDE}\n{block}\n{c_functions(program)}\n{LOGS}"
     above = driver(program, shapes, kernel, signature)
     library = compiled(f"#define REAL_BITS {bits}\n{below}\n{kernel.text}\n{above}")
     steps = len(schedule(program).steps)
     functions = [_function(library, f"step_{k}", "ppll") for k in range(steps)]
     logs = _function(library, "log_weights", "plpp")
     items = _function(library, "evaluate_items", "pppplp", ctypes.c_int)
-    lanes = _function(library, "lanes", "", ctypes.c_long)()
-    return Loaded(kernel, tuple(functions), logs, items, lanes)
+    block = _function(library, "block", "", ctypes.c_long)()
+    return Loaded(kernel, tuple(functions), logs, items, block)
 
 
 def _function(library: ctypes.CDLL, name: str, arguments: str, result: Any = None) -> Any:
@@ -108,8 +113,8 @@ class _Run:
         self.counts = np.array(counts or [0], dtype=np.dtype(ctypes.c_long))
 
     def padded(self, axis: Axis) -> int:
-        lanes = self.loaded.lanes
-        return -(-self.inputs.count(axis) // lanes) * lanes
+        block = self.loaded.block
+        return -(-self.inputs.count(axis) // block) * block
 
     def buffer(self, kind: str, name: Any) -> np.ndarray:
         if kind in ("weights", "logs", "unit"):
@@ -170,12 +175,12 @@ class _Run:
 
     def chunks(self, step: Step, rows: int) -> list[tuple[int, int]]:
         """The rows shared among threads: every row is made alike whatever the shares."""
-        lanes, workers = self.loaded.lanes, processors()
+        block, workers = self.loaded.block, processors()
         atoms = max((len(a) for a, _ in self.inputs.measures.values()), default=1)
         if workers == 1 or not step.pairs or rows * atoms < PAIRS_FOR_THREADS:
             return [(0, rows)]
-        vectors = -(-rows // lanes)
-        share = -(-vectors // (4 * workers)) * lanes
+        blocks = -(-rows // block)
+        share = -(-blocks // (4 * workers)) * block
         return [(start, min(start + share, rows)) for start in range(0, rows, share)]
 
     def result(self, order: tuple[str, ...]) -> np.ndarray:

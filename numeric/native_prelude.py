@@ -61,6 +61,13 @@ INLINE int ANY(VI mask) {
 INLINE V vabs(V a) { return vselect(a < 0, -a, a); }
 INLINE V vone(VI mask) { return vselect(mask, SPLAT(1), SPLAT(0)); }
 
+/* Load a vector once for several uses, where the compiler would load it again for each. */
+#if defined(__AVX__)
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#else
+#define IN_REGISTER(v)
+#endif
+
 /* Functions that are rare: lane by lane through the C library. */
 #if REAL_BITS == 64
 #define OF_TYPE(function) function
@@ -96,6 +103,17 @@ LANEWISE(vfloor, floor)
 LANEWISE(vceil, ceil)
 LANEWISE2(vpow_by_lane, pow)
 LANEWISE2(vatan2, atan2)
+
+/* 1 / sqrt(x): the estimate of AVX and one step of Newton, within five units; where it is not a
+   positive number (zero, subnormal, negative, infinite, NaN) the plain way. */
+INLINE V vrsqrt(V x) {
+#if VECTOR_BYTES == 32 && REAL_BITS == 32
+  const V y = (V)__builtin_ia32_rsqrtps256(x), z = y * (1.5f - 0.5f * x * y * y);
+  return ANY(~(z > 0)) ? 1 / vsqrt(x) : z;
+#else
+  return 1 / vsqrt(x);
+#endif
+}
 
 /* exp(x) = 2^n exp(r) with n the nearest integer to x / log 2, so |r| <= 0.35. Adding 1.5 2^52
    (1.5 2^23) leaves n in the low bits, and n enters the exponent of the result as an integer. */

@@ -10,6 +10,7 @@ atom at a time. Reductions that need one another are passes over the atoms, one 
 Sums are first made within a tile and then added up, which keeps the error of long sums small.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -29,7 +30,7 @@ from .reference import central_blocks, float_constant
 from .schedule import Step, operand_row, schedule
 from .shapes import Shape
 
-_MOST_STACK_BYTES = 2**19
+_MOST_STACK_BYTES = 2**21 if sys.platform == "linux" else 2**19
 _LONGEST_VECTOR = 64
 GIVEN = ("point", "atoms", "parameter")
 

@@ -1,0 +1,460 @@
+"""C text for blocks of several vectors of rows, with small matrix products in the cache.
+
+Where points have many components, a vector of rows at a time asks for every component of an atom
+twice for one multiply-add each. So a step takes `VECTORS` vectors of rows at a time, and in a tile
+
+    products   the inner products of row vectors with atom vectors, rows by atoms
+    scalars    what is made of them for each pair: exponents, weights, coefficients
+    sums       of coefficients times atom vectors, rows by components
+
+The first and the last are products of small matrices, written out so that a part of the result
+lies in registers: for each number that is loaded there are two multiply-adds or more.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from math import prod
+
+from .native_operations import Array, indented, lines_for
+from .native_source import Kernel, StepWriter, Tables, render
+from .native_sums import TILE, IntegralSum, Law, Loop, Mean, Moment, Task, Total
+from .program import Axis, Program, Use, value_operands
+from .schedule import Step, operand_row, schedule
+from .shapes import Shape
+
+VECTORS = 3
+"""Vectors of rows in a block."""
+
+_ATOMS, _COMPONENTS = 4, 4
+"""Of a matrix product, `VECTORS` times this many results lie in registers."""
+
+_MOST_FOR_TILE = 32
+"""With more components a tile has half as many atoms, so that it stays in the cache."""
+
+_FEWEST = 5
+"""From so many components on a product is worth its buffers."""
+
+
+class BlockLoop(Loop):
+    """The lines for one atom j and one vector u of the block."""
+
+    step: "BlockWriter"
+
+    def pair(self, index: int, row: Axis | None) -> Array:
+        key = index, row
+        if key not in self.made:
+            staged = self.step.staged(index, row)
+            if staged is not None:
+                self.made[key] = staged
+        return super().pair(index, row)
+
+
+class BlockWriter(StepWriter):
+    """The C function of one step; a name that is kept for a row is one of each vector u.
+
+    `name` in the text of a row stands for `name_all[u]`, by a macro.
+    """
+
+    def __init__(self, tables: Tables, step: Step):
+        super().__init__(tables, step)
+        self.vectors = 1 if step.axis is None else VECTORS
+        self.tile = TILE if max(map(prod, tables.shapes)) <= _MOST_FOR_TILE else TILE // 2
+        self.kept: dict[str, int] = {}
+        self.segments: list[str] = []
+        self.stages: dict[tuple[int, Axis | None], tuple[Array, list[str]]] = {}
+        self.buffers: set[str] = set()
+        self.products = 0
+
+    def function(self, number: int) -> str:
+        super().function(number)
+        self.close_rows()
+        sizes = {name: f"[{n}]" if n else "" for name, n in self.kept.items()}
+        return "\n".join(
+            [
+                *(f"#define {name} {name}_all[u]" for name in sizes),
+                f"void step_{number}(T *const *B, const long *N, long begin, long end) {{",
+                *(f"  {line}" for line in self.header.values()),
+                f"  for (long first = begin; first < end; first += {self.vectors} * LANES) {{",
+                *(f"    V {name}_all[{self.vectors}]{n};" for name, n in sizes.items()),
+                *(f"    {line}" for line in self.segments),
+                "  }",
+                "}",
+                *(f"#undef {name}" for name in sizes),
+            ]
+        )
+
+    # ---- what is kept for each vector
+
+    def keep(self, name: str, n: int) -> str:
+        """A name that every vector has its own of: an array, or a single one where n is zero."""
+        self.kept[name] = n
+        self.stack += self.vectors * max(n, 1)
+        return name
+
+    def declare(
+        self, lines: list[str], shape: Shape, prefix: str = "v", zero: bool = True
+    ) -> Array:
+        if lines is not self.body:
+            return super().declare(lines, shape, prefix, zero)
+        name, n = self.keep(self.name(prefix), prod(shape)), prod(shape)
+        if zero:
+            lines += lines_for(n, lambda c: f"{name}[{c}] = (V){{0}};")
+        return Array(name, shape, True)
+
+    def leading(self) -> str:
+        assert self.axis is not None
+        count = self.tables.count(self.axis)
+        self.header["rows"] = f"const long rows = ({count} + BLOCK - 1) / BLOCK * BLOCK;"
+        return "rows"
+
+    def rows(self, lines: list[str]) -> list[str]:
+        """Lines that are done for each vector of the block."""
+        if not lines:
+            return []
+        return [
+            f"for (int u = 0; u < {self.vectors}; ++u) {{",
+            "  const long i = first + u * LANES; (void)i;",
+            *indented(lines),
+            "}",
+        ]
+
+    def close_rows(self) -> None:
+        self.segments += self.rows(self.body)
+        self.body = []
+
+    # ---- sums over the atoms
+
+    def write_pass(self, number: int, tasks: list[Task]) -> None:
+        new = [task.law for task in tasks if isinstance(task, Total)]
+        over = tasks[0].over
+        self.stages, self.buffers = {}, set()
+        for law in new:
+            for part in ("top", "sum", "scale", "tile"):
+                self.keep(f"{law.name}_{part}", 0)
+            self.keep(f"{law.name}_exponents", self.tile)
+            self.body.append(f"{law.name}_top = SPLAT(-HUGE_EXPONENT); {law.name}_sum = (V){{0}};")
+        exponents, sums = BlockLoop(self, over.owner), BlockLoop(self, over.owner)
+        for law in new:
+            if not self.made_with_product(law):
+                exponents.lines += [
+                    f"{law.name}_exponents[j - j0] = {exponents.exponent(law)};",
+                    f"{law.name}_tile = vmax({law.name}_exponents[j - j0], {law.name}_tile);",
+                ]
+        for task in tasks:
+            task.start()
+        zeros, folds, products, after = [], [], [], []
+        for task in tasks:
+            product = self.product(task, sums, new)
+            if product is None:
+                task.accumulate(sums)
+                zeros += task.zero_tile()
+                folds += task.fold(task.scale(new))
+            else:
+                products += product[0]
+                after += product[1]
+        tops = self.rows([f"{law.name}_tile = {law.name}_top;" for law in new])
+        rows = [
+            *_for_atoms(exponents.lines),
+            *_new_scales(new),
+            *zeros,
+            *_for_atoms(sums.lines),
+            *folds,
+        ]
+        stages = [line for _, lines in self.stages.values() for line in lines]
+        count = self.tables.count(over)
+        self.close_rows()
+        self.segments += [
+            f"for (long j0 = 0; j0 < {count}; j0 += {self.tile}) {{",
+            f"  const long j1 = j0 + {self.tile} < {count} ? j0 + {self.tile} : {count};",
+            *indented(tops),
+            *indented(stages),
+            *indented(self.rows(rows)),
+            *indented(products),
+            "}",
+        ]
+        self.body += after
+
+    # ---- inner products of rows with atoms
+
+    def staged(self, index: int, row: Axis | None) -> Array | None:
+        """The inner product of a vector of the row with one of the atom, from the first phase."""
+        if (index, row) not in self.stages:
+            found = self.row_and_atoms(index, row)
+            if found is None:
+                return None
+            name = self.keep(self.name("dot"), self.tile)
+            lines = list(self.inner_products(*found, lambda u, a: f"{name}_all[{u}][j - j0 + {a}]"))
+            self.stages[index, row] = Array(f"(&{name}[j - j0])", (), True), lines
+        return self.stages[index, row][0]
+
+    def made_with_product(self, law: Law) -> bool:
+        """An energy that is an inner product: its exponents leave the product as they are."""
+        row = operand_row(self.program, law.energy, self.axis)
+        found = self.row_and_atoms(law.energy.index, row)
+        if found is None:
+            return False
+        logs = self.tables.slot("logs", law.over.owner)
+        lines = list(
+            self.inner_products(
+                *found,
+                lambda u, a: f"{law.name}_exponents_all[{u}][j - j0 + {a}]",
+                lambda a: f"SPLAT({logs}[j + {a} < j1 ? j + {a} : j])",
+                lambda u: f"{law.name}_tile_all[{u}]",
+            )
+        )
+        self.stages[-1 - law.energy.index, row] = Array("", (), True), lines
+        return True
+
+    def row_and_atoms(self, index: int, row: Axis | None) -> tuple[str, int] | None:
+        """The row vector and the vectors of the atoms of which a pair is the inner product."""
+        instruction = self.program.instructions[index]
+        if instruction.op == "dot" and row is not None:
+            for left, right in (instruction.operands, instruction.operands[::-1]):
+                atoms = self.atoms(right, row)
+                if atoms is not None and self.is_of_row(left, row):
+                    return self.row_value(left.index).name, atoms
+        return None
+
+    def atoms(self, use: Use, row: Axis | None) -> int | None:
+        """The instruction of a tensor that depends on the atom alone, if it is long enough."""
+        axes = self.program.instructions[use.index].axes
+        inner = operand_row(self.program, use, row)
+        alone = inner is None and len(axes) == 1 and axes[0].is_atoms
+        return use.index if alone and self.tables.components(use.index) >= _FEWEST else None
+
+    def is_of_row(self, use: Use, row: Axis) -> bool:
+        axes = self.program.instructions[use.index].axes
+        return axes == (operand_row(self.program, use, row),)
+
+    def inner_products(
+        self,
+        vector: str,
+        atoms: int,
+        target: Callable[[int, int], str],
+        offset: Callable[[int], str] | None = None,
+        largest: Callable[[int], str] | None = None,
+    ) -> Iterator[str]:
+        """The inner products of the vectors of a block with the atoms of a tile.
+
+        Places after the last atom of the tile get the value of one within. `offset` is added, and
+        `largest` rises to the largest.
+        """
+        n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
+        self.products += 1
+        block, places = range(self.vectors), range(_ATOMS)
+        yield f"for (long j = j0; j < j1; j += {_ATOMS}) {{"
+        for a in places:
+            yield f"  const T *f{a} = {source} + (j + {a} < j1 ? j + {a} : j) * {n};"
+        for u in block:
+            yield f"  V {', '.join(f's{u}{a} = {{0}}' for a in places)};"
+        yield f"  for (int c = 0; c < {n}; ++c) {{"
+        for u in block:
+            yield f"    V row{u} = {vector}_all[{u}][c]; IN_REGISTER(row{u});"
+        for a in places:
+            adds = " ".join(f"s{u}{a} += row{u} * b;" for u in block)
+            yield f"    {{ const V b = SPLAT(f{a}[c]); {adds} }}"
+        yield "  }"
+        for a in places if offset else ():
+            adds = " ".join(f"s{u}{a} += b;" for u in block)
+            yield f"  {{ const V b = {offset(a)}; {adds} }}"  # pyright: ignore
+        for u in block:
+            for a in places:
+                yield f"  {target(u, a)} = s{u}{a};"
+            if largest:
+                pairs = " ".join(f"s{u}{a} = vmax(s{u}{a}, s{u}{a + 1});" for a in (0, 2))
+                yield f"  {pairs} s{u}0 = vmax(s{u}0, s{u}2);"
+                yield f"  {largest(u)} = vmax(s{u}0, {largest(u)});"
+        yield "}"
+
+    # ---- sums of coefficients times tensors of the atom
+
+    def product(self, task: Task, loop: Loop, new: list[Law]) -> tuple[list[str], list[str]] | None:
+        """The lines of a sum as a product, in every tile and after all; None where it is none."""
+        if isinstance(task, Moment):
+            return self.moment_product(task, loop, new)
+        if not isinstance(task, (IntegralSum, Mean)):
+            return None
+        use = task.body if isinstance(task, IntegralSum) else task.slot
+        found = self.factored(use, self.axis)
+        if found is None:
+            return None
+        atoms, scalars = found
+        factors = [loop.value(scalar, row).at(0) for scalar, row in scalars]
+        buffer = self.coefficients(task, loop, new, factors)
+        return list(self.sums(task, buffer, atoms, new)), []
+
+    def factored(
+        self, use: Use, row: Axis | None
+    ) -> tuple[int, list[tuple[Use, Axis | None]]] | None:
+        """A value as a tensor of the atom times scalars."""
+        atoms = self.atoms(use, row)
+        if atoms is not None:
+            return atoms, []
+        instruction, inner = (
+            self.program.instructions[use.index],
+            operand_row(self.program, use, row),
+        )
+        tensors = [
+            u for u in value_operands(instruction) if self.program.instructions[u.index].rank
+        ]
+        if instruction.op != "mul" or len(tensors) != 1 or len(instruction.axes) < 2:
+            return None
+        atoms = self.atoms(tensors[0], inner)
+        scalars = [(u, inner) for u in instruction.operands if u is not tensors[0]]
+        return None if atoms is None else (atoms, scalars)
+
+    def coefficients(self, task: Task, loop: Loop, new: list[Law], factors: list[str]) -> str:
+        """The buffer of the weight of each atom times the factors."""
+        law = task.law
+        if law is None:
+            weight = f"SPLAT({self.tables.slot('weights', task.over.owner)}[j])"
+        else:
+            weight = loop.weight(law, law in new)
+        if law is not None and not factors:
+            buffer = f"{law.name}_{'exponents' if law in new else 'weights'}"
+        else:
+            buffer = self.name("coefficients")
+        if buffer not in self.buffers:
+            self.buffers.add(buffer)
+            self.keep(buffer, self.tile)
+            loop.lines.append(f"{buffer}[j - j0] = {' * '.join([weight, *factors])};")
+        return buffer
+
+    def sums(
+        self, task: Task, buffer: str, atoms: int, new: list[Law], first: str = "0", at: str = ""
+    ) -> Iterator[str]:
+        """`total[c] += sum_j coefficient_j * atom_j[c]` over a tile, from component `first` on."""
+        assert task.total is not None
+        n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
+        self.products += 1
+        whole = n // _COMPONENTS * _COMPONENTS
+        scale, target = task.scale(new), f"{task.total.name}_all"
+        for width, loop in (
+            (_COMPONENTS, f"for (int c = {first}; c < {whole}; c += {_COMPONENTS}) {{"),
+            (n - whole, f"{{ const int c = {whole};"),
+        ):
+            if not width or (width == _COMPONENTS and not whole):
+                continue
+            places = [(u, k) for u in range(self.vectors) for k in range(width)]
+            yield loop
+            yield f"  V {', '.join(f's{u}{k} = {{0}}' for u, k in places)};"
+            yield f"  const T *f = {source} + j0 * {n} + c;"
+            yield f"  for (long j = 0; j < j1 - j0; ++j, f += {n}) {{"
+            for u in range(self.vectors):
+                yield f"    V p{u} = {buffer}_all[{u}][j]; IN_REGISTER(p{u});"
+            for k in range(width):
+                adds = " ".join(f"s{u}{k} += p{u} * b;" for u in range(self.vectors))
+                yield f"    {{ const V b = SPLAT(f[{k}]); {adds} }}"
+            yield "  }"
+            for u, k in places:
+                place = f"{target}[{u}][{at}c + {k}]"
+                scaled = f"{place} * {scale}_all[{u}]" if scale else place
+                yield f"  {place} = {scaled} + s{u}{k};"
+            yield "}"
+
+    def moment_product(
+        self, task: Moment, loop: Loop, new: list[Law]
+    ) -> tuple[list[str], list[str]] | None:
+        """A central moment whose last tensor is of the atom: that one is centred after the sum."""
+        tensors = [k for k in task.block if self.shapes[task.slots[k].index]]
+        if not tensors or self.atoms(task.slots[tensors[-1]], self.axis) is None:
+            return None
+        last = tensors[-1]
+        atoms = task.slots[last].index
+        if len(tensors) > 1:
+            return self.outer_product(task, loop, new, tensors)
+        factors = [task.centred(loop, k).at(0) for k in task.block if k != last]
+        buffer = self.coefficients(task, loop, new, factors)
+        mean = task.means[last].value()
+        total, whole = task.total, self.declare(self.body, (), "whole")
+        assert total is not None
+        scale = task.scale(new)
+        scaled = f"{whole.name}[0] * {scale}" if scale else f"{whole.name}[0]"
+        part = self.name("part")
+        whole_lines = self.rows(
+            [
+                f"V {part} = {{0}};",
+                f"for (long j = 0; j < j1 - j0; ++j) {part} += {buffer}[j];",
+                f"{whole.name}[0] = {scaled} + {part};",
+            ]
+        )
+        after = lines_for(
+            prod(task.shape),
+            lambda c: f"{total.name}[{c}] -= {whole.name}[0] * {mean.at(c)};",
+        )
+        return [*whole_lines, *self.sums(task, buffer, atoms, new)], after
+
+    def outer_product(
+        self, task: Moment, loop: Loop, new: list[Law], tensors: list[int]
+    ) -> tuple[list[str], list[str]] | None:
+        """A matrix, row by row: the coefficients of a row are a centred component of the first."""
+        first, last = tensors
+        left, right = (task.slots[k].index for k in tensors)
+        if self.atoms(task.slots[first], self.axis) is None:
+            return None
+        factors = [task.centred(loop, k).at(0) for k in task.block if k not in tensors]
+        weights = self.coefficients(task, loop, new, factors)
+        means = [task.means[k].value() for k in tensors]
+        assert task.total is not None
+        (rows,), (columns,) = self.shapes[left], self.shapes[right]
+        buffer, source = self.name("coefficients"), self.tables.slot("atom", left)
+        self.keep(buffer, self.tile)
+        whole = self.declare(self.body, (rows,), "whole")
+        scale, part = task.scale(new), self.name("part")
+        scaled = f"{whole.name}[a] * {scale}" if scale else f"{whole.name}[a]"
+        coefficients = [
+            f"const V mean = {means[0].at('a')}; V {part} = {{0}};",
+            f"const T *f = {source} + j0 * {rows} + a;",
+            f"for (long j = 0; j < j1 - j0; ++j, f += {rows}) {{",
+            f"  const V value = {weights}[j] * (SPLAT(*f) - mean);",
+            f"  {buffer}[j] = value; {part} += value;",
+            "}",
+            f"{whole.name}[a] = {scaled} + {part};",
+        ]
+        # Of a symmetric matrix, the part on and above the diagonal, in whole groups of columns.
+        start = f"a / {_COMPONENTS} * {_COMPONENTS}" if left == right else "0"
+        lines = [
+            f"for (int a = 0; a < {rows}; ++a) {{",
+            *indented(self.rows(coefficients)),
+            *indented(list(self.sums(task, buffer, right, new, start, f"a * {columns} + "))),
+            "}",
+        ]
+        total, at = task.total.name, f"a * {columns} + b"
+        copied = f"{total}[b * {columns} + a] = {total}[{at}];" if left == right else ""
+        begin = "a" if left == right else "0"
+        after = [
+            f"for (int a = 0; a < {rows}; ++a) for (int b = {begin}; b < {columns}; ++b) {{",
+            f"  {total}[{at}] -= {whole.name}[a] * {means[1].at('b')}; {copied}",
+            "}",
+        ]
+        return lines, after
+
+
+def _for_atoms(lines: list[str]) -> list[str]:
+    return ["for (long j = j0; j < j1; ++j) {", *indented(lines), "}"] if lines else []
+
+
+def _new_scales(new: list[Law]) -> list[str]:
+    """The change of scale that the maximum of a tile asks for."""
+    return [
+        *(f"{law.name}_scale = vexp_nonpositive({law.name}_top - {law.name}_tile);" for law in new),
+        *(f"{law.name}_top = {law.name}_tile;" for law in new),
+    ]
+
+
+def render_native(program: Program, shapes: tuple[Shape, ...]) -> tuple[Kernel, int]:
+    """The kernel of a program and how many vectors of rows it takes at a time.
+
+    Raises:
+        Unsupported: as for `render`.
+    """
+    tables = Tables(program, shapes)
+    writers = [BlockWriter(tables, step) for step in schedule(program).steps]
+    functions = [writer.function(number) for number, writer in enumerate(writers)]
+    if any(writer.products for writer in writers):
+        made = Kernel("\n".join(functions), tuple(tables.slots), tuple(tables.counts))
+        vectors = VECTORS
+    else:
+        made, vectors = render(program, shapes), 1
+    # The same number of parentheses: only a power of -1/2 is written like this.
+    return replace(made, text=made.text.replace("1 / (vsqrt(", "(vrsqrt(")), vectors

@@ -5,6 +5,7 @@ too large for registers, through matrix products by blocks.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -82,6 +83,14 @@ def evaluate_batch(
         CudaMissing, Unsupported: as for one.
     """
     cupy = _cupy()
+    like = next(iter(batch[0].measures.values()))[0]
+    with like.device if isinstance(like, cupy.ndarray) else nullcontext():
+        return _evaluated(cupy, program, batch, order, accumulate)
+
+
+def _evaluated(
+    cupy: Any, program: Program, batch: Sequence[Inputs], order: tuple[str, ...], accumulate: str
+) -> list:
     batch = [_on_device(cupy, inputs) for inputs in batch]
     shapes = batch[0].shapes(program)
     bits = 8 * next(iter(batch[0].measures.values()))[0].dtype.itemsize

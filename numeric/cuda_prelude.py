@@ -140,7 +140,6 @@ INLINE V vone(Mask m) { return vselect(m, splat(1), splat(0)); }
 LANEWISE(vexp, OF_TYPE(exp))
 LANEWISE(vlog, OF_TYPE(log))
 LANEWISE(vlog1p, OF_TYPE(log1p))
-LANEWISE(vsqrt, OF_TYPE(sqrt))
 LANEWISE(vsin, real_sin)
 LANEWISE(vcos, real_cos)
 LANEWISE(vtan, real_tan)
@@ -159,6 +158,20 @@ LANEWISE(vfloor, OF_TYPE(floor))
 LANEWISE(vceil, OF_TYPE(ceil))
 LANEWISE2(vpow, OF_TYPE(pow))
 LANEWISE2(vatan2, OF_TYPE(atan2))
+/* A square root that is only divided by is one reciprocal square root. */
+struct Root {
+  V of;
+  __device__ __forceinline__ operator V() const {
+    V v;
+    EACH_LANE v.x[l] = OF_TYPE(sqrt)(of.x[l]);
+    return v;
+  }
+};
+INLINE Root vsqrt(V a) { return {a}; }
+INLINE V operator/(T a, Root b) {
+  EACH_LANE b.of.x[l] = a * OF_TYPE(rsqrt)(b.of.x[l]);
+  return b.of;
+}
 INLINE V vsigmoid(V u) { return (T)1 / ((T)1 + vexp(-u)); }
 INLINE V vsoftplus(V u) { return vmax(u, splat(0)) + vlog1p(vexp(-vabs(u))); }
 INLINE V vsign(V a) { return vone(a > (T)0) - vone(a < (T)0); }

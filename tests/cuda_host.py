@@ -53,6 +53,8 @@ static void *shared_memory(size_t bytes) {
   return block_memory;
 }
 
+static inline double rsqrt(double x) { return 1 / sqrt(x); }
+static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 static inline float __fmul_rn(float a, float b) { return a * b; }
 static inline int __float_as_int(float x) { int bits; memcpy(&bits, &x, 4); return bits; }
 

@@ -81,6 +81,7 @@ DEFAULT = {
     "Lions derivative": np.float32,
     "second layer": np.float64,
     "Cucker-Smale": np.float32,
+    "normalisation": np.float32,
     "psi": np.float32,
 }
 
@@ -417,6 +418,7 @@ def pretended(monkeypatch, folder):
     names = "asarray empty ascontiguousarray broadcast_to".split()
     stand_in = types.SimpleNamespace(
         **{name: getattr(np, name) for name in names},
+        ndarray=Module,
         RawModule=lambda code, options, backend: Module(code, options, backend, folder),
     )
     monkeypatch.setattr(cuda, "_cupy", lambda: stand_in)

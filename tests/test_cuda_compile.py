@@ -52,7 +52,7 @@ def compile_family(family, d, bits, architecture, record_property):
         label = f"{family} d={d} f{bits} sm_{architecture} {step}"
         record_property(label, str(numbers))
         assert numbers.shared_bytes <= 48 * 1024, label
-        assert numbers.registers <= 255 and numbers.spilled_bytes <= 4 * 64, label
+        assert numbers.registers <= 255 and numbers.spilled_bytes <= 64, label
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -89,6 +89,13 @@ def test_no_double_in_float32_functions():
 def test_doubles_are_seen_where_they_are():
     assert double_instructions(text_of("softmax", 3, 64))
     assert double_instructions(text_of("softmax", 3, 32, accumulate="float64"))
+
+
+def test_a_root_that_is_divided_by_is_one_instruction():
+    term = benchmark().ALIGNMENT.term
+    shapes = cloud(1, 1, 3).shapes(lower(term))
+    ptx, _ = compiled(render_cuda(lower(term), shapes, 32, Layout(4, 128, 4)).text, 90, "PTX")
+    assert b"rsqrt.approx.f32" in ptx and b"sqrt.rn" not in ptx and b"div." not in ptx
 
 
 def test_atoms_are_read_16_bytes_at_a_time():

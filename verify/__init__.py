@@ -14,6 +14,7 @@ from .adapters import (
     sklearn_transformer as sklearn_transformer,
     torch_module as torch_module,
 )
+from .campaign import Campaign as Campaign, campaign as campaign
 from .candidates import (
     Flow as Flow,
     InContextMap as InContextMap,

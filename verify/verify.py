@@ -33,6 +33,7 @@ from .subject import Clock, OutOfTime, Subject, Undefined, Unsupported
 from .support import check_support
 from .trials import Outcome, Violation, affordable_sizes
 from .well_defined import check_well_defined
+from .workers import Unfinished, fetch, submit
 
 BUDGETS = {"quick": 5.0, "standard": 30.0, "thorough": 600.0}
 SHARES = {"well-defined": 2.0, "continuous": 3.0, "B1": 1.0, "B2": 5.0, "vlasov": 3.0}
@@ -62,7 +63,8 @@ def verify(
         conditions: names to check, all that apply by default; prerequisites are run as well.
         budget: `"quick"` (about 5 s), `"standard"` (30 s), `"thorough"` (10 min) or seconds.
         seed: the sequence of trials is a function of it alone; time only cuts it short.
-        client: a `dask.distributed` client that runs the verification on a worker.
+        client: a `dask.distributed` client that runs the verification on a worker, again on
+            another if that is lost.
         progress: called with a condition's name and what happens to it.
         target: `file.py:name` or `module:name`, stored with findings for `pushforward replay`.
 
@@ -94,7 +96,10 @@ def verify(
             seed=seed,
             target=target,
         )
-        return client.submit(task, pure=False).result()
+        try:
+            return fetch(submit(client, task, seconds), origin(subject_of, target))
+        except Unfinished as unfinished:
+            return _unfinished(subject_of, wanted, seed, budget, target, str(unfinished))
     run = _Run(subject_of, seconds, seed, progress, target)
     findings = run.findings(wanted)
     return Report(
@@ -110,6 +115,29 @@ def verify(
         budget=budget if isinstance(budget, str) and budget in BUDGETS else seconds,
         versions=versions(),
         conditions=findings,
+    )
+
+
+def _unfinished(
+    candidate: Candidate,
+    wanted: tuple[str, ...],
+    seed: int,
+    budget: str | float,
+    target: str | None,
+    reason: str,
+) -> Report:
+    """The report where a worker did not come back from a call."""
+    return Report(
+        candidate={
+            "name": title(candidate),
+            "kind": type(candidate).__name__,
+            "target": origin(candidate, target)["target"],
+        },
+        domain=candidate.domain.spec(),
+        seed=seed,
+        budget=budget,
+        versions=versions(),
+        conditions={name: Finding(name, "undecided", reason) for name in wanted},
     )
 
 
@@ -378,6 +406,15 @@ def _first_inputs(subject: Subject, seed: int) -> None:
     raise ValueError(
         f"{title(subject.candidate)} fails on each of the first 8 inputs: {first.reason}; {advice}."
     )
+
+
+def check_options(
+    candidate: Candidate, conditions: Iterable[str] | None, budget: str | float, seed: Any
+) -> float:
+    """The seconds of a budget; what `verify` would say of wrong options, without a run."""
+    _wanted(conditions, candidate)
+    _seed(seed)
+    return _seconds(budget)
 
 
 def _seconds(budget: str | float) -> float:

@@ -34,6 +34,7 @@ from .maps import (
     SymbolicMap as SymbolicMap,
     VelocityField as VelocityField,
 )
+from .simplification import simplify as simplify
 from .substitution import substitute as substitute
 from .terms import (
     Basis as Basis,

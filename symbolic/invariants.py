@@ -1,7 +1,8 @@
 """What a flow conserves or dissipates, and whether its field is a Wasserstein gradient.
 
 Each decision is one of few words with the argument used. A decision is made where an identity
-holds for every measure (see `normal`); what is not found is "not decided", never denied.
+holds for every measure (see `normal`); what is not found is "not decided". Denied is only what a
+witness refutes (see `witness`).
 
 Source: Ambrosio, Gigli & Savare (2008), ch. 10-11 (gradient flows of measures); Carrillo, McCann &
 Villani (2003) (interaction energies); Geshkovski, Letrouit, Polyanskiy & Rigollet (2023),
@@ -23,6 +24,7 @@ from .normal import Normal, sign_of_kernel
 from .products import exponential, leaves, stand_in, swapped
 from .substitution import substitute
 from .terms import Dot, FreshPoint, Measure, Scaled, Term, VectorSum, VectorTerm, free_symbols
+from .witness import Witness, asymmetry
 
 DECISIONS = ("conserved", "dissipated", "not decided")
 _NOWHERE = Measure("nowhere")
@@ -46,13 +48,18 @@ class Gradient:
     """Whether a field is the gradient flow of an energy: `V = -grad dE/dm`, and the energy.
 
     The verdict is "gradient", "weighted gradient" (`weight V = -grad dE/dm` with a positive
-    weight) or "not decided". Then `dE/dt = -int weight |V|^2 dmu`.
+    weight), "not a gradient" (with a witness: a measure and values of the parameters where the
+    derivatives of V are not symmetric) or "not decided". For the first two
+    `dE/dt = -int weight |V|^2 dmu`. The first two hold on simply connected domains (on the sphere
+    where asked) and for all parameters of the declared signs, the third on every domain that holds
+    the atoms of the witness.
     """
 
     verdict: str
     argument: str
     energy: Any = None
     weight: Any = None
+    witness: Witness | None = None
 
     def __str__(self) -> str:
         named = "" if self.energy is None else f"; E = {self.energy}"
@@ -148,7 +155,8 @@ def _quantity(field: Any, quantity: Any) -> tuple[str, Any]:
 def _energy_decision(field: Any, symmetric: Iterable[Any], sphere: bool) -> Decision:
     found = wasserstein_gradient(field, symmetric=symmetric, sphere=sphere)
     if found.energy is None:
-        return Decision("energy", "not decided", found.argument, None)
+        why = "no energy falls as that of a gradient flow: " * (found.witness is not None)
+        return Decision("energy", "not decided", why + found.argument, None)
     weight = S.One if found.weight is None else found.weight
     rate = -Integral(weight * Dot(field.term, field.term), field.x, field.mu)
     square = "|V|^2" if found.weight is None else "Z |V|^2"
@@ -176,6 +184,9 @@ def wasserstein_gradient(
         if _is_closed(field, scaled, symmetric):
             energy = _potential(field, scaled, symmetric)
             return _gradient(weight, energy, sphere)
+    found = None if sphere else asymmetry(field, symmetric)
+    if found is not None:
+        return Gradient("not a gradient", str(found), witness=found)
     return Gradient(
         "not decided", "D_x V or D_mu V(mu, x)(y) is not seen to be symmetric in its two places"
     )

@@ -18,7 +18,7 @@ gives those on probability measures, centred.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sympy import Expr
@@ -437,6 +437,20 @@ class DerivedTerm(AbstractFormula):
     others: tuple[Measure, ...] = ()
 
     __str__ = AbstractFormula.__str__
+
+    def simplified(self) -> "DerivedTerm":
+        """The same derived term in a simpler form, see `simplify`.
+
+        >>> from sympy import exp
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> k = exp(Dot(x, y))
+        >>> G = SymbolicMap(Integral(k * y, y, mu) / Integral(k, y, mu), x, mu)
+        >>> print(G.jacobian().simplified())
+        Cov_p(y)  where p(dy) = exp(<x, y>) mu(dy) / Z_p
+        """
+        from .simplification import simplify
+
+        return replace(self, term=simplify(self.term))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import pytest
 import sympy as sp
 from term_oracle import value
 
+from pushforward import symbolic as s
 from pushforward.symbolic import (
     Block,
     Integral,
@@ -167,7 +168,8 @@ NEAR_THE_LINE = {
 def test_fields_beside_the_line_are_not_called_gradients(name):
     flow = NEAR_THE_LINE[name]
     found = flow.vlasov().gradient()
-    assert found.verdict == "not decided" and found.energy is None
+    assert found.verdict == "not a gradient" and found.energy is None
+    assert flow.vlasov().conserves("energy").verdict == "not decided"
     env = environment(1) | {A: np.array([[0.3, 1.0], [-0.4, 0.2]])}
     here, there = flow.jacobian().term, flow.lions_derivative(Y).term
     env |= {Y: np.array([0.4, -0.3])}
@@ -175,6 +177,62 @@ def test_fields_beside_the_line_are_not_called_gradients(name):
     d_mu = value(there, env)
     turned = value(there, env | {X: env[Y], Y: env[X]})
     assert not (np.allclose(d_x, d_x.T) and np.allclose(d_mu, turned.T))
+
+
+@pytest.mark.parametrize("name", NEAR_THE_LINE)
+def test_witnesses_show_what_they_say(name):
+    """The oracle finds the same gap at the rational atoms; polynomial fields have exact ones."""
+    flow = NEAR_THE_LINE[name]
+    w = flow.vlasov().gradient().witness
+    assert (w.digits is None) == (name in {"a rotation", "a drift of the pairs"})
+    assert "atoms" in str(w)
+    points = np.array(w.points, float)
+    assert all(isinstance(c, sp.Rational) for p in (*w.points, w.weights) for c in p)
+    env = {MU: (points, np.array(w.weights, float))}
+    env |= {p: np.array(w.parameters[p.name], float) for p in flow.parameters}
+    env = {k: v.ravel() if isinstance(k, Vector) else v for k, v in env.items()}
+    here, there = flow.jacobian().term, flow.lions_derivative(Y).term
+    p, q = points
+    own = value(here, env | {X: p}) + env[MU][1][0] * value(there, env | {X: p, Y: p})
+    across = value(there, env | {X: p, Y: q}) - value(there, env | {X: q, Y: p}).T
+    gap = own - own.T if "symmetric" in w.condition else across
+    assert gap[w.entry] == pytest.approx(float(w.gap), rel=1e-9) and abs(w.gap) > 1e-3
+
+
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"USA", "SA"}))
+def test_gradients_have_no_witness(name):
+    from pushforward.symbolic.witness import asymmetry
+
+    flow, known = FIELDS[name]
+    found = asymmetry(flow, known.get("symmetric", ()))
+    assert (found is not None) == (name in WEIGHTED)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_exact_values_are_those_of_the_oracle(seed):
+    from pushforward.symbolic.exact import exact
+
+    rng = np.random.default_rng(seed)
+    law = {"energy": dot(X, A @ Y)}
+    terms = [
+        gibbs(norm2(Y) * Y, Y, MU, **law), s.covariance(Y, A @ Y, Y, MU, **law),
+        s.Cumulant((Y, A @ Y, component(Y, 0)), Y, MU, dot(X, Y)),
+        s.Cumulant((Y, A @ Y, component(Y, 0), norm2(Y)), Y, MU, dot(X, Y)),
+        s.LogPartition(Y, MU, norm2(Y)) * s.elementwise(sp.tanh, X),
+        integral(Y, Y, s.Pushforward(MU, Y, X + A @ Y)), stack(block(X, 1), dot(X, B)),
+        s.Trace(s.outer(X, B) @ A) * s.diagonal(B) @ X, s.Dimension(X) * s.Ones(X) + s.Basis(1, X),
+    ]  # fmt: skip
+    q = lambda *shape: sp.Matrix(*shape, lambda i, j: sp.Rational(int(rng.integers(-9, 9)), 8))  # noqa: E731
+    values = {X: q(2, 1), B: q(2, 1), A: q(2, 2)}
+    values[MU] = ([q(2, 1) for _ in range(3)], [sp.Rational(1, 2), sp.Rational(1, 3), sp.S(1)])
+    env = {k: np.array(v, float) for k, v in values.items() if k is not MU}
+    env |= {X: env[X].ravel(), B: env[B].ravel()}
+    atoms = np.array([list(p) for p in values[MU][0]], float)
+    env[MU] = atoms, np.array(values[MU][1], float)
+    for term in terms:
+        got = np.array(sp.Matrix(exact(term, values)).evalf(), float)
+        want = np.asarray(value(term, env))
+        np.testing.assert_allclose(got.reshape(want.shape), want, rtol=1e-10, atol=1e-12)
 
 
 BESIDE = {

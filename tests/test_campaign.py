@@ -187,6 +187,70 @@ def test_an_interruption_keeps_what_was_found(out):
     assert not [v for v in verdicts if "interrupted" in v["reason"]]
 
 
+# -- on the command line -----------------------------------------------------------------------
+MAPS = """
+import pushforward as pf
+LINE = pf.Box([-1.0], [1.0])
+good = pf.InContextMap(lambda p, w, x: x, LINE)
+ranks = pf.TokenMap(lambda p: p + p.argsort(0), LINE)
+broken = pf.TokenMap(lambda p: 1 / 0, LINE)
+"""
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    from pushforward import _cli
+
+    (tmp_path / "maps.py").write_text(MAPS)
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["pushforward", "campaign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            _cli.main()
+        return left.value.code, *capsys.readouterr()
+
+    return call
+
+
+QUICK = ("--budget", "1", "--conditions", "well-defined", "--out", "runs.ndjson")
+
+
+def test_the_command_writes_the_file_and_says_the_verdict(command, tmp_path):
+    code, text, _ = command("maps.py:good", "maps.py:ranks", "--seeds", "2", *QUICK)
+    assert code == 1 and "maps.py:ranks  well-defined  2 refuted" in text
+    assert [r["seed"] for r in lines(tmp_path / "runs.ndjson")] == [0, 0, 1, 1]
+    code, text, _ = command("maps.py:good", "--seeds", "1:3", *QUICK)
+    assert code == 0 and [r["seed"] for r in lines(tmp_path / "runs.ndjson")][-1] == 2
+    assert len(lines(tmp_path / "runs.ndjson")) == 5
+    assert command("maps.py:broken", "--seeds", "1", *QUICK)[0] == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("maps.py:good", "--seeds", "0"), "--seeds"),
+        (("maps.py:good", "--seeds", "3:1"), "--seeds"),
+        (("maps.py:good", "--seeds", "few"), "--seeds"),
+        (("maps.py:good", "--workers", "-1"), "--workers"),
+        (("maps.py:good", "--workers", "1", "--scheduler", "tcp://x:1"), "--workers"),
+        (("maps.py:other",), "other"),
+        (("maps.py:good", "maps.py:good"), "two named"),
+        ((), "TARGET"),
+    ],
+)
+def test_a_wrong_command_is_one_line(command, arguments, message):
+    code, text, errors = command(*arguments, *QUICK)
+    assert code == 2 and not text
+    assert errors.startswith("error: ") and errors.count("\n") == 1 and message in errors
+
+
+@pytest.mark.slow
+def test_the_command_runs_on_processes(command):
+    code, text, _ = command("maps.py:ranks", "--seeds", "2", "--workers", "1", *QUICK)
+    assert code == 1 and "2 refuted" in text
+
+
 # -- on a cluster ------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def cluster():

@@ -135,6 +135,51 @@ def verify(
 
 
 @app.command()
+def campaign(
+    targets: Annotated[
+        list[str],
+        typer.Argument(metavar="TARGET...", help="Targets as of verify, one or several."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="The NDJSON file to write or to continue: one line a run.")
+    ],
+    seeds: Annotated[
+        str, typer.Option(metavar="N|FIRST:LAST", help="Seeds 0 to N-1, or FIRST to LAST-1.")
+    ] = "10",
+    domain: Domain = None,
+    conditions: Annotated[
+        str | None, typer.Option(help="Comma-separated, as in B1,B2; else all that apply.")
+    ] = None,
+    budget: Annotated[
+        str, typer.Option(help="quick, standard, thorough or seconds, for each run.")
+    ] = "quick",
+    workers: Annotated[
+        int, typer.Option(help="Processes of this machine to run on, by Dask; 0 for this one.")
+    ] = 0,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="The Dask scheduler of a cluster.")
+    ] = None,
+) -> None:
+    """Verify several maps with several seeds; an interruption keeps what was found."""
+    _check_outputs({"--out": str(out)}, inputs=[_file_of(target) for target in targets])
+    names, limit, place, numbers = (
+        _conditions(conditions), _budget(budget), _domain(domain), _seeds(seeds),
+    )  # fmt: skip
+    from pushforward.verify import campaign as run
+
+    with _cluster(workers, scheduler) as client, redirect_stdout(sys.stderr):
+        with _progress(f"verifying {len(targets)} maps", None) as tell:
+            found = run(
+                targets, numbers, out=out, conditions=names, budget=limit, domain=place,
+                client=client, progress=lambda name, done, of: tell(name, f"{done} of {of}"),
+            )  # fmt: skip
+    typer.echo(str(found))
+    verdicts = {verdict for counts in found.counts().values() for verdict in counts}
+    undecided = found.interrupted or "undecided" in verdicts
+    raise typer.Exit(1 if found.worst else 2 if "error" in verdicts else 3 if undecided else 0)
+
+
+@app.command()
 def derive(
     target: Target,
     latex: Annotated[bool, typer.Option("--latex", help="Print LaTeX.")] = False,
@@ -270,6 +315,43 @@ def _budget(text: str) -> str | float:
             f"Got {text!r}."
         )
     return seconds
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.rpartition(":")
+    try:
+        seeds = range(int(first or 0), int(last))
+    except ValueError:
+        seeds = range(0)
+    if not seeds or seeds[0] < 0:
+        raise ValueError(
+            f"--seeds expects a number, or FIRST:LAST with FIRST < LAST. Got {text!r}."
+        )
+    return seeds
+
+
+@contextmanager
+def _cluster(workers: int, scheduler: str | None) -> Iterator[Any]:
+    """A client of Dask, or None to run here."""
+    if workers < 0 or (workers and scheduler):
+        raise ValueError("--workers expects a number >= 0, and --scheduler none of its own.")
+    if not workers and scheduler is None:
+        yield None
+        return
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError as error:
+        raise ValueError(
+            "--workers and --scheduler need Dask: pip install 'pushforward[distributed]'."
+        ) from error
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield client
+        return
+    with LocalCluster(
+        n_workers=workers, threads_per_worker=1, dashboard_address=None
+    ) as cluster, Client(cluster) as client:  # fmt: skip
+        yield client
 
 
 def _domain(text: str | None) -> Any:

@@ -351,15 +351,21 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     n = 2048 if options.quick else 8192
     dimensions = (3, 16) if options.quick else (2, 3, 8, 16, 64)
     budget = options.keops if options.keops is not None else (0 if options.quick else 30)
+    makers: dict[str, Callable[[], Case]] = {}
     for dtype in ("float32", "float64"):
         for d in dimensions:
-            yield attention_case(n, d, dtype, budget)
+            name = f"softmax attention d={d} {dtype}"
+            makers[name] = lambda d=d, t=dtype: attention_case(n, d, t, budget)
         for d in (2, 3):
-            yield cucker_smale_case(n, d, dtype)
-    for d in (3,) if options.quick else (3, 8, 16, 64):
-        yield derivative_case(n // 2, d, "float32", "all derivatives")
-    for d in (3,) if options.quick else (2, 3, 8):
-        yield derivative_case(n // 2, d, "float32", "Jacobian")
+            name = f"Cucker-Smale d={d} {dtype}"
+            makers[name] = lambda d=d, t=dtype: cucker_smale_case(n, d, t)
+    for what, dims in (("all derivatives", (3, 8, 16, 64)), ("Jacobian", (2, 3, 8))):
+        for d in (3,) if options.quick else dims:
+            name = f"{what} d={d} float32"
+            makers[name] = lambda d=d, w=what: derivative_case(n // 2, d, "float32", w)
+    for name, make in makers.items():
+        if options.only in name:
+            yield make()
 
 
 # ---- what is printed
@@ -447,10 +453,9 @@ def main() -> None:
     print(" | ".join(f"{key}: {value}" for key, value in machine().items()))
     done = []
     for case in cases(options):
-        if options.only in f"{case.name} {case.dtype}":
-            case.run(options.rounds or (3 if options.quick else 5))
-            report(case)
-            done.append(case)
+        case.run(options.rounds or (3 if options.quick else 5))
+        report(case)
+        done.append(case)
     summary(done)
     if options.json:
         rows = [

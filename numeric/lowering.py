@@ -184,6 +184,41 @@ class _Lowering:
             "registered", self.value(term.args[0], scope), attributes=(m.name,)
         )
 
+    def trace_of_covariance(self, matrix: Any, scope: _Scope) -> Use | None:
+        """`tr(M Cov_p(h, g) N)` from inner products of atoms alone, without the matrix.
+
+        With h' = M h and g' = N^T g, both centred by their means m and n under the measure itself,
+        it is `E_p <h' - m, g' - n> - <E_p h' - m, E_p g' - n>`: one number an atom, and the means.
+        """
+        factors = matrix.args if isinstance(matrix, MatMul) else (matrix,)
+        places = [k for k, factor in enumerate(factors) if isinstance(factor, Cumulant)]
+        if len(places) != 1:
+            return None
+        (place,), law = places, factors[places[0]]
+        around = self.values([f for f in factors if f is not law], scope)
+        if len(law.slots) != 2 or any(use.axes for use in around):
+            return None
+        axis, inside = self.measured(law, scope)
+        energy, left, right = self.values((law.energy, *law.slots), inside)
+        if left.axes != (axis,) or right.axes != (axis,):
+            return None
+        emit, flat = self.builder.emit, self.constant("0")
+        before = around[:place][::-1]
+        after = [emit("transpose", use) for use in around[place:]]
+        moved = [(left, before), (right, after)]
+        centred, means = [], []
+        for slot, matrices in moved:
+            centre = emit("mul", self.constant("-1"), emit("cumulant", flat, slot, over=axis))
+            mean = emit("cumulant", energy, slot, over=axis)
+            centred.append(self.images(matrices, emit("add", slot, centre)))
+            means.append(self.images(matrices, emit("add", mean, centre)))
+        product = emit("mul", self.constant("-1"), emit("dot", *means))
+        return emit("add", emit("cumulant", energy, emit("dot", *centred), over=axis), product)
+
+    def images(self, matrices: list[Use], vector: Use) -> Use:
+        """A vector under matrices, the first of them first."""
+        return reduce(lambda v, m: self.builder.emit("matvec", m, v), matrices, vector)
+
     @singledispatchmethod
     def rule(self, term: Any, scope: _Scope) -> Use:
         """The instructions of one head."""
@@ -336,6 +371,9 @@ class _Lowering:
 
     @rule.register(Trace)
     def _(self, term: Any, scope: _Scope) -> Use:
+        value = self.trace_of_covariance(term.args[0], scope)
+        if value is not None:
+            return value
         return self.builder.emit("trace", self.value(term.args[0], scope))
 
     @rule.register(Diagonal)

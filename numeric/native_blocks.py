@@ -11,12 +11,12 @@ The first and the last are products of small matrices, written out so that a par
 lies in registers: for each number that is loaded there are two multiply-adds or more.
 """
 
+import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from math import prod
 
 from .native_operations import Array, indented, lines_for
-from .native_source import Kernel, StepWriter, Tables, render
+from .native_source import Kernel, StepWriter, Tables
 from .native_sums import TILE, IntegralSum, Law, Loop, Mean, Moment, Task, Total
 from .program import Axis, Program, Use, value_operands
 from .schedule import Step, operand_row, schedule
@@ -63,6 +63,8 @@ class BlockWriter(StepWriter):
         self.segments: list[str] = []
         self.stages: dict[tuple[int, Axis | None], tuple[Array, list[str]]] = {}
         self.buffers: set[str] = set()
+        self.zeros: list[str] = []
+        self.folds: list[str] = []
         self.products = 0
 
     def function(self, number: int) -> str:
@@ -142,7 +144,8 @@ class BlockWriter(StepWriter):
                 ]
         for task in tasks:
             task.start()
-        zeros, folds, products, after = [], [], [], []
+        self.zeros, self.folds = zeros, folds = [], []
+        products, after = [], []
         for task in tasks:
             product = self.product(task, sums, new)
             if product is None:
@@ -368,21 +371,16 @@ class BlockWriter(StepWriter):
         mean = task.means[last].value()
         total, whole = task.total, self.declare(self.body, (), "whole")
         assert total is not None
-        scale = task.scale(new)
+        scale, part = task.scale(new), self.name("part")
         scaled = f"{whole.name}[0] * {scale}" if scale else f"{whole.name}[0]"
-        part = self.name("part")
-        whole_lines = self.rows(
-            [
-                f"V {part} = {{0}};",
-                f"for (long j = 0; j < j1 - j0; ++j) {part} += {buffer}[j];",
-                f"{whole.name}[0] = {scaled} + {part};",
-            ]
-        )
+        self.zeros.append(f"V {part} = {{0}};")
+        loop.lines.append(f"{part} += {buffer}[j - j0];")
+        self.folds.append(f"{whole.name}[0] = {scaled} + {part};")
         after = lines_for(
             prod(task.shape),
             lambda c: f"{total.name}[{c}] -= {whole.name}[0] * {mean.at(c)};",
         )
-        return [*whole_lines, *self.sums(task, buffer, atoms, new)], after
+        return list(self.sums(task, buffer, atoms, new)), after
 
     def outer_product(
         self, task: Moment, loop: Loop, new: list[Law], tensors: list[int]
@@ -442,8 +440,50 @@ def _new_scales(new: list[Law]) -> list[str]:
     ]
 
 
-def render_native(program: Program, shapes: tuple[Shape, ...]) -> tuple[Kernel, int]:
-    """The kernel of a program and how many vectors of rows it takes at a time.
+class InterleavedWriter(StepWriter):
+    """The C function of one step, every line written once for each vector of a block.
+
+    The vectors share what is read of an atom, and none waits for the results of another.
+    """
+
+    def function(self, number: int) -> str:
+        text = super().function(number)
+        return text if self.step.axis is None else "\n".join(_interleaved(text.split("\n")))
+
+    def leading(self) -> str:
+        rows = super().leading()
+        count = self.tables.count(self.axis) if self.axis else ""
+        self.header["rows"] = f"const long rows = ({count} + BLOCK - 1) / BLOCK * BLOCK;"
+        return rows
+
+
+_OF_A_ROW = re.compile(r"\b(?:(?:v|r|t|sum|c|w|law)\d+(?:_\w+)?|u)\b")
+"""Names that stand for something of a row, not of an atom."""
+
+
+def _interleaved(lines: list[str]) -> Iterator[str]:
+    statement: list[str] = []
+    for line in lines:
+        words = line.strip()
+        if words.startswith("for (long i = begin"):
+            yield line.replace("i += LANES", "i += BLOCK")
+        elif words.endswith("{") or words in ("", "}") or words.startswith(_OF_ALL_ROWS):
+            yield line
+        else:
+            statement.append(line)
+            if words.endswith((";", "}")):
+                for u in range(VECTORS):
+                    for part in statement:
+                        named = _OF_A_ROW.sub(lambda name, u=u: f"{name[0]}_of{u}", part)
+                        yield re.sub(r"\bi\b", f"(i + {u} * LANES)", named)
+                statement = []
+
+
+_OF_ALL_ROWS = ("const T *", "const long", "void")
+
+
+def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
+    """The kernel of a program, which takes `VECTORS` vectors of rows at a time.
 
     Raises:
         Unsupported: as for `render`.
@@ -451,10 +491,10 @@ def render_native(program: Program, shapes: tuple[Shape, ...]) -> tuple[Kernel, 
     tables = Tables(program, shapes)
     writers = [BlockWriter(tables, step) for step in schedule(program).steps]
     functions = [writer.function(number) for number, writer in enumerate(writers)]
-    if any(writer.products for writer in writers):
-        made = Kernel("\n".join(functions), tuple(tables.slots), tuple(tables.counts))
-        vectors = VECTORS
-    else:
-        made, vectors = render(program, shapes), 1
+    if not any(writer.products for writer in writers):
+        tables = Tables(program, shapes)
+        plain = [InterleavedWriter(tables, step) for step in schedule(program).steps]
+        functions = [writer.function(number) for number, writer in enumerate(plain)]
     # The same number of parentheses: only a power of -1/2 is written like this.
-    return replace(made, text=made.text.replace("1 / (vsqrt(", "(vrsqrt(")), vectors
+    text = "\n".join(functions).replace("1 / (vsqrt(", "(vrsqrt(")
+    return Kernel(text, tuple(tables.slots), tuple(tables.counts))

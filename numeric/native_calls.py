@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .compiler import CompilerMissing, compiler
-from .native import PAIRS_FOR_THREADS, Unsupported, loaded
+from .native import PAIRS_FOR_THREADS, Unsupported, loaded, processors
 from .native_driver import REFUSED, Signature, parameters
 from .program import Program
 from .shapes import component_shapes
@@ -123,7 +123,9 @@ def quick(
         if type(array) is not np.ndarray or array.dtype != dtype or not array.flags.c_contiguous:
             return None
     pairs = n * max(len(row) for row in rows)
-    if n == 0 or weights.shape != (n,) or not fewest <= pairs < PAIRS_FOR_THREADS:
+    if pairs >= PAIRS_FOR_THREADS and processors() > 1:
+        return None
+    if n == 0 or weights.shape != (n,) or pairs < fewest:
         return None
     if any(row.ndim != 2 or not row.shape[1] for row in (points, *rows)):
         return None

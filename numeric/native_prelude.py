@@ -104,12 +104,13 @@ LANEWISE(vceil, ceil)
 LANEWISE2(vpow_by_lane, pow)
 LANEWISE2(vatan2, atan2)
 
-/* 1 / sqrt(x): the estimate of AVX and one step of Newton, within five units; where it is not a
-   positive number (zero, subnormal, negative, infinite, NaN) the plain way. */
+/* 1 / sqrt(x): the estimate of AVX and one step of Newton, within five units. Where that is no
+   positive number the estimate itself is right: infinite at zero (and at subnormal numbers, which
+   it takes for zero), zero at infinity, NaN below zero. */
 INLINE V vrsqrt(V x) {
 #if VECTOR_BYTES == 32 && REAL_BITS == 32
-  const V y = (V)__builtin_ia32_rsqrtps256(x), z = y * (1.5f - 0.5f * x * y * y);
-  return ANY(~(z > 0)) ? 1 / vsqrt(x) : z;
+  const V y = (V)__builtin_ia32_rsqrtps256(x), z = y * (1.5f - (0.5f * x) * (y * y));
+  return vselect(z > 0, z, y);
 #else
   return 1 / vsqrt(x);
 #endif

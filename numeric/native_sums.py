@@ -166,11 +166,29 @@ class IntegralSum(Task):
         self.body = body
 
     def accumulate(self, loop: Loop) -> None:
-        value = loop.value(self.body, self.step.axis)
         weight = f"{self.step.tables.slot('weights', self.over.owner)}[j]"
+        value, scalars = self.factored(loop)
+        if scalars:
+            name = self.step.name("w")
+            loop.lines.append(f"const V {name} = {' * '.join([weight, *scalars])};")
+            weight = name
         loop.lines += lines_for(
             prod(self.shape), lambda c: f"{self.tile.name}[{c}] += {weight} * {value.at(c)};"
         )
+
+    def factored(self, loop: Loop) -> tuple[Array, list[str]]:
+        """The integrand as a tensor and scalar factors, which join the weight."""
+        step, row = self.step, self.step.axis
+        instruction = step.program.instructions[self.body.index]
+        operands = value_operands(instruction)
+        ranks = [step.program.instructions[use.index].rank for use in operands]
+        if instruction.op != "mul" or sum(rank > 0 for rank in ranks) != 1 or len(ranks) < 2:
+            return loop.value(self.body, row), []
+        inner = operand_row(step.program, self.body, row)
+        values = [loop.value(use, inner) for use in operands]
+        scalars = [v.at(0) for v, rank in zip(values, ranks, strict=True) if not rank]
+        (tensor,) = [v for v, rank in zip(values, ranks, strict=True) if rank]
+        return tensor, scalars
 
 
 class Mean(Task):

@@ -95,6 +95,46 @@ def test_dimensions(d):
     agree(lower(MAPS["Jacobian"].term), cloud(40, 9, d, scale=1 / d), ("x",), np.float64)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("d", [2, 5, 9, 40])
+def test_many_sums_over_the_same_pairs(d, dtype):
+    """Value, divergence, derivatives along a vector and along a displacement, in one program."""
+    energy, moved = dot(x, A @ y), V @ (A @ y)
+    rate = component(y, 0) + dot(x, A @ moved)
+    value = gibbs(V @ y, y, mu, energy=energy)
+    displaced = gibbs(moved, y, mu, energy=energy) + Cumulant((V @ y, rate), y, mu, energy)
+    divergence = SymbolicMap(value, x, mu).divergence().term
+    weighed = integral(sp.exp(-(dot(x, y) ** 2)) * y, y, mu)
+    term = stack(value, divergence, displaced, weighed)
+    agree(lower(term), cloud(150, 37, d, scale=1 / d), ("x",), dtype)
+
+
+def test_the_divergence_is_the_trace_of_the_jacobian():
+    field = SymbolicMap(gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
+    inputs = cloud(60, 11, 6, scale=1 / 6)
+    far = {"mu": (inputs.measures["mu"][0] + 100, inputs.measures["mu"][1])}
+    for measures in (inputs.measures, far):
+        here = Inputs(inputs.points, measures, inputs.parameters)
+        jacobian = evaluate(lower(field.jacobian().term), here, ("x",))
+        divergence = evaluate(lower(field.divergence().term), here, ("x",))
+        trace = np.trace(jacobian, axis1=1, axis2=2)
+        np.testing.assert_allclose(divergence, trace, rtol=1e-10, atol=1e-10)
+
+
+def test_inverse_roots_at_their_limits():
+    """The estimate of a reciprocal root and its step, at zero, infinity and below zero."""
+    base = component(x, 0)
+    program = lower(stack(1 / sp.sqrt(base)))
+    edges = [0.0, 1e-30, 0.25, 1.0, 3.0, 1e30, np.inf, -1.0, np.nan]
+    for dtype in (np.float64, np.float32):
+        points = np.array(edges, dtype)[:, None]
+        inputs = Inputs({"x": points}, {"mu": (np.ones((1, 1), dtype), np.ones(1, dtype))}, {})
+        with np.errstate(all="ignore"):
+            want = 1 / np.sqrt(points)
+        got = evaluate_native(program, inputs, ("x",))
+        np.testing.assert_allclose(got, want, rtol=5 * np.finfo(dtype).eps)
+
+
 def test_functions_of_numbers():
     """Every scalar function that has a C form."""
     u = component(x, 0)

@@ -213,6 +213,18 @@ def test_lower_precision_is_no_violation(maps, torch, dtype):
     assert report.ok, report
 
 
+def test_steps_of_a_short_type_are_no_jumps(torch):
+    """Few images on simple numbers: the type alone tells that the steps are rounding."""
+
+    def pooling(tokens):
+        return 1 + tokens.mean(1) / 64
+
+    layer = pf.torch_module(lambda tokens: pooling(tokens.bfloat16()), BOX)
+    report = pf.verify(layer, budget=3.0)
+    assert report.ok, report
+    assert report["well-defined"].evidence["arithmetic"] == "bfloat16"
+
+
 def test_a_counterexample_says_how_to_call_the_module(maps):
     report = pf.verify(pf.torch_module(maps.Causal(), BOX), conditions=["well-defined"], budget=2.0)
     shown = report["well-defined"].counterexample.snippet

@@ -103,7 +103,8 @@ def gateaux(term: Any, direction: Direction) -> Any:
         direction: `Along(x, u)`, the change of x by u, or `MassAt(mu, z)`, a unit mass added at z.
 
     Returns:
-        The derivative, exact. It holds almost everywhere where `Piecewise`, `Max` or `Abs` occur.
+        The derivative, exact. It holds almost everywhere where `Max`, `Abs` or a continuous
+        `Piecewise` occur. Where pieces jump (`jumps.jumps` says where) it is the part off the jump.
 
     Raises:
         NotDerivable: a head has no rule.

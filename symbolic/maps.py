@@ -26,6 +26,7 @@ from sympy import Expr
 from .binders import Integral, Pushforward
 from .gateaux import Along, MassAt, gateaux
 from .higher import Direction, HigherDerivatives, direction_like
+from .jumps import jumps, speaks_of_places
 from .linear import jacobian_in
 from .substitution import substitute
 from .terms import (
@@ -163,8 +164,16 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
         known = parameters_of(self.term, term, *self.parameters, *extra, but=self.time)
         known = tuple(atom for atom in known if atom not in units)
         return DerivedTerm(
-            kind, term, self.x, self.mu, points, known, self.time, directions, self.others
-        )
+            kind, term, self.x, self.mu, points, known, self.time, directions, self.others,
+            self._jumps(kind),
+        )  # fmt: skip
+
+    def _jumps(self, kind: str) -> tuple:
+        """Where a derivative of this kind leaves out what a jump of the term contributes."""
+        if "flat" in kind and not self.term.has(Pushforward):
+            return ()
+        found = jumps(self.term)
+        return found if "parameter" in kind else tuple(filter(speaks_of_places, found))
 
     def _check_measure(self, measure: Measure | None) -> Measure:
         if measure is None or measure in (self.mu, *self.others):
@@ -424,7 +433,11 @@ def centred(term: Any, z: VectorTerm, mu: Measure) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class DerivedTerm(AbstractFormula):
-    """A term derived from a map or a field. `print` it, `bind` it, or take its `code`."""
+    """A term derived from a map or a field. `print` it, `bind` it, or take its `code`.
+
+    `jumps` are the places, as pairs of equal sides, where pieces of the map's term are not seen to
+    agree: the derived term holds away from them, and prints so.
+    """
 
     kind: str
     term: Any
@@ -435,8 +448,21 @@ class DerivedTerm(AbstractFormula):
     time: Scalar | None = None
     directions: tuple[Direction, ...] = ()
     others: tuple[Measure, ...] = ()
+    jumps: tuple[Any, ...] = ()
 
-    __str__ = AbstractFormula.__str__
+    def __str__(self) -> str:
+        from .printing import text
+
+        where = ", ".join(f"{text(a)} = {text(b)}" for a, b in self.jumps)
+        return AbstractFormula.__str__(self) + (f"  away from the jump at {where}" * bool(where))
+
+    def latex(self) -> str:
+        """The formula in LaTeX, with the Gibbs laws that it uses and where it does not hold."""
+        from .printing import latex
+
+        where = ",\\ ".join(f"{latex(a)} = {latex(b)}" for a, b in self.jumps)
+        note = rf" \qquad \text{{away from the jump at }} {where}" * bool(where)
+        return AbstractFormula.latex(self) + note
 
     def simplified(self) -> "DerivedTerm":
         """The same derived term in a simpler form, see `simplify`.

@@ -242,11 +242,19 @@ def _(term: sp.Expr, env):
         return float(term)
     if isinstance(term, sp.Piecewise):
         for body, condition in term.args:
-            if condition == sp.true or bool(
-                condition.func(*(value(a, env) for a in condition.args))
-            ):
+            if truth(condition, env):
                 return value(body, env)
     return float(term.func(*(sp.Float(value(a, env), 20) for a in term.args)))
+
+
+def truth(condition, env):
+    if isinstance(condition, (sp.And, sp.Or)):
+        return (all if isinstance(condition, sp.And) else any)(
+            truth(a, env) for a in condition.args
+        )
+    if condition in (sp.true, sp.false):
+        return bool(condition)
+    return bool(condition.func(*(value(a, env) for a in condition.args)))
 
 
 @head_value.register

@@ -15,7 +15,7 @@ from .flows import integrate
 from .native_calls import batch, quick, ragged
 from .program import Program
 from .reference import Inputs
-from .rounding import Precision, rounding_bound
+from .rounding import Precision, answer_error, rounding_bound, upward
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +203,15 @@ class Bound:
             self.program, request.on_numpy(), request.order, Precision.of(request.dtype)
         )
         if engine == "mpmath":
-            # First-order errors are proportional to the unit; the answer itself is rounded once.
-            rounded = np.abs(to_numpy(value)) * Precision.of(request.dtype).unit
-            error = error * 10.0 ** (20 - DIGITS) + rounded
+            from .multiprecision import apart, interpret_precisely
+
+            # First-order errors are proportional to the unit; more digits show what is not.
+            inputs = request.on_numpy()
+            exact = interpret_precisely(self.program, inputs, request.order, 2 * DIGITS)
+            error = error * 10.0 ** (20 - DIGITS) + apart(to_numpy(value), exact)
         elif engine == "reference" and request.dtype == np.float32:
-            error = error + np.abs(to_numpy(value)) * Precision.of(np.float32).unit
-        return Values(value, request.answer(error * (1 + 1e-6)))
+            error = error + answer_error(to_numpy(value), Precision.of(np.float32))
+        return Values(value, request.answer(upward(error, request.dtype)))
 
     def at_precision(
         self, points: Any, weights: Any, x: Any, *, digits: int = DIGITS, **points_by_name: Any
@@ -476,7 +479,7 @@ def _dtype(dtype: Any, points: Any, named: Mapping[str, Any]) -> np.dtype:
     if dtype is None:
         xp = namespace(points)
         # torch names its types torch.float32
-        return np.dtype(str(xp.result_type(points, *named.values())).rpartition(".")[2])
+        dtype = str(xp.result_type(points, *named.values())).rpartition(".")[2]
     try:
         wanted = np.dtype(dtype)
     except TypeError:

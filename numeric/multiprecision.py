@@ -23,6 +23,18 @@ def interpret_precisely(
     return interpret(program, inputs, order, _arithmetic(digits))
 
 
+def apart(value: np.ndarray, exact: np.ndarray) -> np.ndarray:
+    """How far floating-point values are from mpmath numbers, rounded up.
+
+    >>> float(apart(np.array([0.1]), np.array([mpmath.mpf(1) / 10], dtype=object))[0]) > 0
+    True
+    """
+    distance = np.frompyfunc(lambda v, e: float(abs(mpmath.mpf(float(v)) - e)), 2, 1)
+    with np.errstate(invalid="ignore"):
+        found = np.asarray(distance(value, exact), dtype=np.float64)
+    return np.nextafter(np.where(np.isnan(found), np.inf, found), np.inf)
+
+
 @lru_cache(maxsize=8)
 def _arithmetic(digits: int) -> Arithmetic:
     # A context of our own: the precision of mpmath.mp belongs to the caller.

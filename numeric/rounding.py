@@ -79,6 +79,20 @@ def rounding_bound(
     return np.concatenate(chunks)
 
 
+def upward(error: np.ndarray, dtype: Any) -> np.ndarray:
+    """A bound in a floating type, never rounded below what it was; infinite where it was NaN."""
+    with np.errstate(over="ignore"):
+        error = np.where(np.isnan(error), np.inf, error * (1 + 1e-6))
+        rounded = error.astype(dtype)
+        return np.where(rounded < error, np.nextafter(rounded, np.inf, dtype=dtype), rounded)
+
+
+def answer_error(value: np.ndarray, precision: Precision) -> np.ndarray:
+    """How far a value moves that is rounded to a floating type once, at the end."""
+    # Below the normal numbers it is half of the smallest; twice that is a number itself.
+    return precision.unit * np.abs(value) + 2 * precision.unit * precision.tiny
+
+
 def _width(program: Program, inputs: Inputs, rows: Axis) -> int:
     """The numbers of the largest array for one row of the first point argument."""
     widths = [1]
@@ -127,10 +141,12 @@ class Analysis:
     def stored(self, value: Any) -> Known:
         """Inputs, rounded to the precision when the engine reads them."""
         known = self.exactly(value)
+        # Numbers below the normal ones may be flushed to zero.
+        flushed = np.where(known.size < self.precision.tiny, known.size, 0.0)
         if self.unit <= 2.0**-53:
-            return known
+            return Known(known.value, flushed, known.size)
         error = np.abs(known.value - known.value.astype(np.float32).astype(np.float64))
-        return Known(known.value, error, known.size)
+        return Known(known.value, np.maximum(error, flushed), known.size)
 
     def checked(self, known: Known) -> Known:
         """Infinite errors where the range of the type is left or nothing is known."""
@@ -265,24 +281,39 @@ def _integral(run: Analysis, instruction: Instruction, body: Known) -> Known:
 class _Law:
     """A Gibbs law in double precision, and the errors of its logarithms.
 
-    Computed weights are `p_i exp(e_i)` up to a factor, with `|e_i| <= errors`; `worst` is the
-    largest of a row, and the law carried along is off by as much.
+    Computed weights are `p_i exp(e_i)` up to a factor, with `|e_i| <= errors`, and the law carried
+    along is off by as much; `worst` is the largest of a row. Atoms whose weight leaves the range of
+    the type, of itself or in units of the largest weight, may have any share from none to twice
+    their own: `lost` is what they have together.
     """
 
     weights: np.ndarray
-    errors: np.ndarray
+    tilt: np.ndarray
     worst: np.ndarray
+    lost: np.ndarray
     log_total: np.ndarray
 
     @property
     def slack(self) -> np.ndarray:
         """What replaces exact weights by those carried along, and divides by the computed total."""
-        return np.exp(3 * self.worst)
+        return np.exp(3 * self.worst) / np.maximum(1 - self.lost, 0.0) ** 2
+
+    @property
+    def is_near(self) -> np.ndarray:
+        """Whether the computed law is so near to exact that first-order terms are most."""
+        return (self.worst <= _SMALL) & (self.lost <= _SMALL)
+
+    @property
+    def is_gone(self) -> np.ndarray:
+        """Whether an engine may find no atom at all."""
+        return self.worst < 0
 
 
 def _law(run: Analysis, instruction: Instruction, energy: Known) -> _Law:
     weights = run.weights(instruction).value
-    logs = np.log(weights / weights.max())
+    # Not of the quotient, which may vanish.
+    logs = np.log(weights) - np.log(weights.max())
+    kept = np.minimum(weights, weights / weights.max()) >= run.precision.tiny
     exponents = energy.value + logs
     shift = exponents.max(axis=-1, keepdims=True)
     shift = np.where(np.isneginf(shift), 0.0, shift)
@@ -294,19 +325,24 @@ def _law(run: Analysis, instruction: Instruction, energy: Known) -> _Law:
     errors = errors + terms.shape[-1] * run.precision.tiny
     errors = np.where(np.isnan(errors) | (terms == 0) & np.isneginf(exponents), 0.0, errors)
     log_total = (shift + np.log(total))[..., 0] + np.log(weights.max())
-    return _Law(terms / total, errors, errors.max(axis=-1, keepdims=True), log_total)
+    p = terms / total
+    tilt = np.where(kept, np.expm1(errors), 1.0)
+    worst = np.where(kept, errors, -1.0).max(axis=-1, keepdims=True)
+    return _Law(p, tilt, worst, _over_atoms(np.where(kept, 0.0, p)), log_total)
 
 
 def _log_partition(run: Analysis, instruction: Instruction, energy: Known) -> Known:
     law = _law(run, instruction, energy)
     n = law.weights.shape[-1]
     # log sum p_i exp(e_i): at most the largest error, and about their mean.
-    mean = np.log1p(law.slack[..., 0] * (law.weights * np.expm1(law.errors)).sum(axis=-1))
+    mean = np.log1p(law.slack[..., 0] * (law.weights * law.tilt).sum(axis=-1))
+    most = (law.worst - np.log1p(-law.lost))[..., 0]
     value = law.log_total
     unit = np.log(run.weights(instruction).value.max())
     operations = 2 * np.abs(value) + 2 * abs(unit) + np.log(n) + 1
     rounding = run.gamma(n) + FUNCTION_ULPS * run.unit * operations
-    return Known(value, np.fmin(mean, law.worst[..., 0]) + rounding, np.abs(value))
+    error = np.where(law.is_gone[..., 0], np.inf, np.fmin(mean, most) + rounding)
+    return Known(value, error, np.abs(value))
 
 
 def _cumulant(run: Analysis, instruction: Instruction, energy: Known, *slots: Known) -> Known:
@@ -327,15 +363,16 @@ def _mean(run: Analysis, law: _Law, slot: Known) -> Known:
     p = law.weights
     mean = _over_atoms(p * slot.value)
     size, own = _over_atoms(p * slot.size), _over_atoms(p * slot.error)
-    spread = _over_atoms(p * np.expm1(law.errors) * np.abs(slot.value - mean))
-    unsure = np.expm1(law.worst) * slot.error.max(axis=-1, keepdims=True)
+    spread = _over_atoms(p * law.tilt * np.abs(slot.value - mean))
+    unsure = (np.expm1(law.worst) + law.lost) * slot.error.max(axis=-1, keepdims=True)
     rounding = 2 * run.gamma(p.shape[-1] + 4) * size
     # The distance to the exact mean stands on both sides; below _SMALL it is solved for by 1.2.
     error = 1.2 * law.slack * (own + spread + unsure + rounding) + run.precision.tiny
     width = np.ptp(slot.value, axis=-1, keepdims=True)
     hull = width + 4 * slot.error.max(axis=-1, keepdims=True)
     hull = hull + 2 * run.gamma(p.shape[-1] + 4) * slot.size.max(axis=-1, keepdims=True)
-    error = np.where(law.worst <= _SMALL, np.fmin(error, hull), hull)
+    error = np.where(law.is_near, np.fmin(error, hull), hull)
+    error = np.where(law.is_gone, np.inf, error)
     return Known(mean, error, np.maximum(size, np.abs(mean)))
 
 
@@ -384,7 +421,7 @@ class _Cumulant:
         value = self.total(p, centred)
         outer = self.total(p, reach)
         moved = reduce(np.add, [self.total(p, {**reach, k: errors[k]}) for k in block])
-        tilt = p * np.expm1(law.errors)
+        tilt = p * law.tilt
         tilted = self.total(tilt, reach) + 1.2 * tilt.sum(axis=-1) * outer
         whole = dict(reach)
         for k in [k for k in block if self.ranks[k]][-1:]:
@@ -397,7 +434,8 @@ class _Cumulant:
             for k in block
         }
         hull = 2 * self.total(np.ones_like(p[..., :1]), ranges) + rounding
-        error = np.where(law.worst[..., 0] <= _SMALL, error, hull)
+        error = np.where(law.is_near[..., 0], error, hull)
+        error = np.where(law.is_gone[..., 0], np.inf, error)
         return Known(value, error, np.maximum(np.abs(value), outer))
 
 

@@ -179,3 +179,14 @@ def test_jax_without_double_precision_says_so():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match="float64.*jax_enable_x64"):
             field(ones, None, ones, dtype="float64")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "longdouble"])
+def test_types_without_engines_are_refused(dtype):
+    """No rounding bound would hold in them; a call says which type to take."""
+    bound = lib.softmax_attention().bind(A=np.eye(2), V=np.eye(2))
+    points = np.ones((3, 2), dtype)
+    name = np.dtype(dtype).name
+    with pytest.raises(ValueError, match=f"expected dtype float32 or float64, got {name}"):
+        bound(points, None, points)
+    assert bound(points, None, points, dtype="float32").dtype == np.float32

@@ -28,8 +28,12 @@ from .shapes import Shape
 THREADS = 128
 """Threads of a block."""
 _TILE_BYTES = 24 * 1024
-_MOST_NUMBERS = 2048
+_MOST_NUMBERS = 700
+"""Of 32 bits, for a row: beyond it a kernel spills more than it saves."""
 _MOST_PRODUCTS = 2**14
+_MOST_UNROLLED = 2**8
+"""Larger products of a row, made once for all of its pairs, stay loops: they compile faster."""
+_ROLLED = '_Pragma("unroll 1")'
 _OVER_GROUPS = "over_groups<ROW_THREADS, SPLIT>"
 ACCUMULATE = {"tiles": 0, "compensated": 2, "float64": 64}
 """How sums of tiles are kept in float32, and what the prelude calls it."""
@@ -205,7 +209,7 @@ class CudaStepWriter(StepWriter):
         for key in sorted(self.tasks, key=lambda key: (key[0], key[1])):
             self.write_pass(key[0], self.tasks[key])
         self.store_members(members)
-        if self.stack > _MOST_NUMBERS:
+        if self.stack * self.tables.bits > 32 * _MOST_NUMBERS:
             raise TooLarge(f"{self.stack} numbers a row at a time")
         exchange = THREADS * self.lanes
         return "\n".join(
@@ -235,6 +239,11 @@ class CudaStepWriter(StepWriter):
             products = prod(operands[0].shape) * prod(operands[1].shape[1:])
             if products > _MOST_PRODUCTS:
                 raise TooLarge(f"a product of {products} terms a row")
+            if products > _MOST_UNROLLED:
+                inside: list[str] = []
+                result = super().compute(inside, index, operands)
+                lines += [line.replace("for (int a", f"{_ROLLED} for (L a") for line in inside]
+                return result
         return super().compute(lines, index, operands)
 
     # ---- what is kept

@@ -110,6 +110,14 @@ def test_ragged_sizes(folder):
             close(program, inputs, ("x",), host.run([inputs], ("x",))[0])
 
 
+@pytest.mark.parametrize("d, dtype", [(5, np.float64), (19, np.float32)])
+def test_dimensions(d, dtype, folder):
+    program, inputs = lower(MAPS["softmax"].term), cloud(150, 33, d, scale=1 / d)
+    given = [cast(inputs, dtype)]
+    got = Host(program, given, folder, Layout(1, 32, 4)).run(given, ("x",))[0]
+    close(program, inputs, ("x",), got, dtype)
+
+
 def test_arrays_in_any_order_of_memory(folder):
     program, inputs = lower(MAPS["softmax"].term), cloud(9, 4, 3)
     turned = lambda array: np.asfortranarray(array)  # noqa: E731

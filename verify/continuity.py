@@ -23,6 +23,7 @@ from .pinpoint import close_in, settles_not
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
+SEARCHES = 8
 LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -46,8 +47,12 @@ def check_continuous(
     while outcome.violation is None and work.left > 0 and turn < 4000:
         if turn in (48, 96, 192, 384) and not isinstance(subject.domain, FiniteSet):
             atoms = 1 if turn in (48, 192) else 2
-            outcome.searched += 1
-            outcome.violation = _closing(subject, noise, [seed, turn], work.share(0.5), atoms)
+            closing = work.share(0.5)
+            for again in range(SEARCHES):
+                if outcome.violation is None and closing.left > 0:
+                    outcome.searched += 1
+                    draw = [seed, turn, again]
+                    outcome.violation = _closing(subject, noise, draw, closing, atoms)
             if outcome.violation is not None:
                 break
         leaving = turn % 8 < 6
@@ -221,7 +226,8 @@ def _closing(
     fast = moved if subject.rows and not subject.lists else gap
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
-    found = close_in(respond, fast, subject.domain, atoms, rng, clock)
+    bend = bent if fast is moved else None
+    found = close_in(respond, fast, subject.domain, atoms, rng, clock, bend)
     if found is None or not found.stays(noise.threshold, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]

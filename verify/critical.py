@@ -6,7 +6,7 @@ import numpy as np
 
 from ..numeric import AbstractDomain
 from .climb import DONE, STARTS, Climb, climb
-from .labels import label_distance, label_violation, labels, masses_of_tags, shaken
+from .labels import label_bend, label_distance, label_violation, labels, masses_of_tags, shaken
 from .noise import Noise
 from .pinpoint import Closing, around, chase, close_in
 from .recipes import generic_weights
@@ -14,6 +14,7 @@ from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
 CHASES = 4
+SEARCHES = 8
 
 
 def closing(
@@ -49,13 +50,20 @@ def closing(
         if clock.left <= 0:
             return None, []
         centre = chase(read, subject.domain, atoms, rng, clock)
-        violation = held(around(respond, label_distance, subject.domain, centre, rng))
+        violation = held(around(respond, label_distance, subject.domain, centre, rng, clock))
         if violation is not None:
             return violation, []
-    found = close_in(respond, label_distance, subject.domain, atoms, rng, clock)
-    violation = held(found)
-    if violation is not None or found is None or len(found.radii) < 24 or atoms > 1:
-        return violation, []
+    for _ in range(SEARCHES):
+        if clock.left <= 0:
+            return None, []
+        found = close_in(respond, label_distance, subject.domain, atoms, rng, clock, label_bend)
+        violation = held(found)
+        if violation is not None:
+            return violation, []
+        if found is not None and len(found.radii) >= 24:
+            break
+    if found is None or len(found.radii) < 24 or atoms > 1:
+        return None, []
     return None, [(near, np.ones(1)) for near in _neighbours(found.centre, subject.domain)]
 
 

@@ -63,12 +63,13 @@ def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
             residues.append(_residue(subject, atoms, image, rng))
         except (Undefined, Unsupported):
             continue
-        if clock.left <= 0 and (k >= 3 or clock.whole.left < 0.7 * clock.whole.seconds):
+        slow = clock.whole.left < 0.5 * clock.whole.seconds
+        if clock.left <= 0 and (k >= 3 or slow):
             break  # one or two measures say too little, however small the budget
     if not images:
         return Noise(0.0, subject.domain.diameter, subject.domain.diameter, "float64")
-    # the second largest: one step may have crossed a jump
-    measured = sorted([0.0, 0.0, *residues])[-2]
+    # the second largest, if there are several: one step may have crossed a jump
+    measured = sorted(residues or [0.0])[-2 if len(residues) > 3 else -1]
     scale = max(float(np.linalg.norm(points, axis=1).max()) for points, _ in images)
     precision = _precision(images, subject.dtypes)
     if precision == "float64" and measured > 5e-9 * scale:

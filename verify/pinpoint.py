@@ -1,15 +1,16 @@
 """Closing in on an unknown singular measure of few atoms.
 
-Around a singular measure the response varies as much in a small ball as in a large one. Balls are
-shrunk step by step, a few at a time; those that vary most are kept. A smooth response varies less
-and less and the search ends early; a steep one does so below its scale.
+Around a singular measure the response varies, and bends, as much in a small ball as in a large
+one. Balls are shrunk step by step, a few at a time; those that bend most are kept, for a smooth
+response is steep far sooner than it is bent. It bends less and less and the search ends early, to
+begin again elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,24 +18,51 @@ from ..numeric import AbstractDomain
 from .subject import Clock
 
 R = TypeVar("R")
+Bend = Callable[[Any, Any, Any, float], float]
 
 BALLS = 4
 TRIES = 12
-PROBES = 3
+PROBES = 2
+FADES = 1 / 16
 REACH = 1.6
+
+
+@dataclass(frozen=True, slots=True)
+class _Probed:
+    """How much a response varies and bends in one ball, and a pair that shows how it varies."""
+
+    variation: float
+    bend: float
+    pair: tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
     """Ever smaller balls around a place: their radii, how much the response varies in each.
 
-    `pairs` holds for each radius two sets of atoms (n, d) in the ball with responses so far apart.
+    `pairs` holds for each radius two sets of atoms (n, d) in the ball with responses so far apart,
+    `bends` how far the response is from straight there.
     """
 
     centre: np.ndarray
     radii: tuple[float, ...]
     variations: tuple[float, ...]
     pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
+    bends: tuple[float, ...] = ()
+
+    def fades(self) -> bool:
+        """Whether the response gets straight: it bends far less than four halvings ago."""
+        return len(self.bends) > 4 and self.bends[-1] <= FADES * self.bends[-5]
+
+    def inside(self, spot: np.ndarray, radius: float, seen: _Probed) -> Closing:
+        """The chain with one ball more."""
+        return Closing(
+            spot,
+            (*self.radii, radius),
+            (*self.variations, seen.variation),
+            (*self.pairs, seen.pair),
+            (*self.bends, seen.bend),
+        )
 
     def stays(self, floor: float, finest: float) -> bool:
         """Whether the variation persists down to the last bits of the coordinates."""
@@ -57,7 +85,7 @@ def settles_not(
     """
     count = sum(radius >= finest for radius in radii)
     radii, variations = radii[:count], variations[:count]
-    if len(radii) < 40:
+    if len(radii) < 30:
         return False
     quarter = len(radii) // 4
     fine = float(np.mean(variations[-quarter:]))
@@ -72,8 +100,9 @@ def close_in(
     atoms: int,
     rng: np.random.Generator,
     clock: Clock,
+    bend: Bend | None = None,
 ) -> Closing | None:
-    """Shrink balls of sets of atoms (n, d) around the place where the response varies most.
+    """Shrink balls of sets of atoms (n, d) around the place where the response bends most.
 
     Args:
         respond: the response at positions (n, d), or None where it cannot be read.
@@ -82,41 +111,39 @@ def close_in(
         atoms: their number n.
         rng: the source of the tries.
         clock: ends the search.
+        bend: how far the second of three responses is from half way between the others; without
+            it the balls that vary most are kept.
 
     Returns:
-        The innermost chain of balls, or None where nothing varies.
+        The innermost chain of balls, or None where nothing varies. Where it comes down to the last
+        bits, they are balls around its centre, looked at again.
     """
     radius = 0.5 * domain.diameter
     start = np.stack([domain.sample(rng, atoms) for _ in range(4 * BALLS)])
-    balls = [(centre, Closing(centre, (), (), ())) for centre in start]
+    balls = [Closing(centre, (), (), ()) for centre in start]
     while clock.left > 0 and radius > 2e-15 * max(domain.scale, 1e-300):
         tried: list[Closing] = []
-        for centre, chain in balls:
+        for chain in balls:
+            if clock.left <= 0:
+                return None
             for k in range(TRIES):
                 reach = REACH * radius
                 if k % 2:  # at any scale, to come back from the wrong side of a singular place
                     reach = radius * (domain.diameter / radius) ** rng.uniform()
-                spot = centre if k == 0 else _near(centre, reach, domain, rng)
-                seen = _variation(respond, distance, spot, 0.5 * radius, domain, rng)
+                spot = chain.centre if k == 0 else _near(chain.centre, reach, domain, rng)
+                seen = _probed(respond, distance, spot, 0.5 * radius, domain, rng, bend)
                 if seen is not None:
-                    tried.append(
-                        Closing(
-                            spot,
-                            (*chain.radii, 0.5 * radius),
-                            (*chain.variations, seen[0]),
-                            (*chain.pairs, seen[1]),
-                        )
-                    )
+                    tried.append(chain.inside(spot, 0.5 * radius, seen))
         if not tried:
             return None
-        tried.sort(key=lambda closing: -closing.variations[-1])
-        kept = tried[:BALLS]
-        best = kept[0]
-        if best.variations[-1] <= 2e-3 * max(best.variations):
-            return best
-        balls = [(closing.centre, closing) for closing in kept]
+        tried.sort(key=lambda closing: -closing.bends[-1])
+        balls = tried[:BALLS]
+        if balls[0].fades() or not balls[0].bends[-1] > 0:
+            return balls[0]
         radius *= 0.5
-    return balls[0][1] if balls[0][1].radii else None
+    if not balls[0].radii or clock.left <= 0:
+        return None
+    return around(respond, distance, domain, balls[0].centre, rng, clock)
 
 
 
@@ -132,26 +159,39 @@ def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     return step * (rng.uniform() ** (1 / size) / np.linalg.norm(step))
 
 
-def _variation(
+def _probed(
     respond: Callable[[np.ndarray], R | None],
     distance: Callable[[R, R], float],
     centre: np.ndarray,
     radius: float,
     domain: AbstractDomain,
     rng: np.random.Generator,
-) -> tuple[float, tuple[np.ndarray, np.ndarray]] | None:
-    places = [centre, *(_near(centre, radius, domain, rng) for _ in range(PROBES))]
-    seen = [(place, respond(place)) for place in places]
-    read = [(place, value) for place, value in seen if value is not None]
-    if len(read) < 2:
+    bend: Bend | None,
+    probes: int = PROBES,
+) -> _Probed | None:
+    """A ball seen at its centre and at pairs of opposite points."""
+    places = [centre]
+    for _ in range(probes):
+        step = radius * _in_ball(centre.shape, rng)
+        places += [domain.project(centre + step), domain.project(centre - step)]
+    values = [respond(place) for place in places]
+    read = [k for k, value in enumerate(values) if value is not None]
+    opposite = [(k, k + 1) for k in range(1, len(places), 2)]
+    apart = {
+        (i, j): distance(values[i], values[j])  # type: ignore[arg-type]
+        for i, j in (*opposite, *((0, k) for k in range(1, len(places))))
+        if i in read and j in read
+    }
+    if not apart:
         return None
-    best, pair = -1.0, (read[0][0], read[1][0])
-    for i, (first, a) in enumerate(read):
-        for second, b in read[i + 1 :]:
-            apart = distance(a, b)
-            if apart > best:
-                best, pair = apart, (first, second)
-    return best, pair
+    first, second = max(apart, key=lambda pair: apart[pair])
+    widest = apart[first, second]
+    pair = places[first], places[second]
+    if bend is None:
+        return _Probed(widest, widest, pair)
+    triples = [(values[i], values[0], values[j]) for i, j in opposite]
+    bends = [bend(*three, 0.5) for three in triples if all(v is not None for v in three)]
+    return _Probed(widest, max(bends, default=0.0), pair)
 
 
 def chase(
@@ -241,15 +281,16 @@ def around(
     domain: AbstractDomain,
     centre: np.ndarray,
     rng: np.random.Generator,
+    clock: Clock,
 ) -> Closing:
-    """The variation of a response in ever smaller balls around one place."""
+    """The variation of a response in ever smaller balls around one place, while time lasts."""
     radius = 0.25 * domain.diameter
     radii, variations, pairs = [], [], []
-    while radius > 2e-15 * max(domain.scale, 1e-300):
-        seen = _variation(respond, distance, centre, radius, domain, rng)
+    while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0:
+        seen = _probed(respond, distance, centre, radius, domain, rng, None, 3 * PROBES)
         if seen is not None:
             radii.append(radius)
-            variations.append(seen[0])
-            pairs.append(seen[1])
+            variations.append(seen.variation)
+            pairs.append(seen.pair)
         radius *= 0.5
     return Closing(centre, tuple(radii), tuple(variations), tuple(pairs))

@@ -170,7 +170,7 @@ def _confirmed(
     image as much, and at measures a little away from the jump the order does not matter: then the
     defect is not held against the map.
     """
-    if first is second:
+    if name == "repeat":
         return True
     if max(_shaken(subject, atoms) for atoms in (first, second)) > 1e-3 * defect:
         return False

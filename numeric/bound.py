@@ -10,6 +10,7 @@ import numpy as np
 
 from .arrays import check_type, namespace, real_array, to_numpy
 from .checkpoints import digest_of
+from .costs import explain
 from .engines import DIGITS, PAIRS_FOR_NATIVE, Request, run
 from .flows import integrate
 from .native_calls import batch, quick, ragged
@@ -125,6 +126,38 @@ class Bound:
                 return value
         request = self.request(points, weights, x, dtype, points_by_name)
         return run(engine, request, self.eager)
+
+    def explain(self, atoms: int, queries: int | None = None, *, dim: int | None = None) -> str:
+        """What a call costs: its stages, their pairs, operations, functions such as exp, and bytes.
+
+        Args:
+            atoms: the atoms of each measure.
+            queries: the rows of each point argument, by default as many.
+            dim: the dimension of the points, where no parameter determines it.
+
+        Raises:
+            ValueError: the dimension is not determined.
+
+        >>> from pushforward.symbolic import Measure, Point, SymbolicMap, dot, gibbs
+        >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
+        >>> attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+        >>> print(attention.explain(10, 10, dim=3))
+        stage 1 along x: 10 rows, 100 pairs of mu; cumulant; 1600 flops, 100 functions, 720 bytes
+        in all: 1600 flops, 100 functions, 720 bytes between stages
+        """
+        d = dim or self.dim_in
+        if d is None:
+            raise ValueError("expected dim=, since no parameter determines the dimension")
+        rows = np.broadcast_to(np.ones(1), (queries or atoms, d))
+        measures = (self.map.mu, *self.map.others)
+        inputs = Inputs(
+            {name: rows for name in self.point_names},
+            {nu.name: (np.broadcast_to(np.ones(1), (atoms, d)), None) for nu in measures},
+            {**self.parameters, **{name: np.zeros(()) for name in self._time_name}},
+        )
+        counts = dict.fromkeys(self.point_names, queries or atoms)
+        counts |= {nu.name: atoms for nu in measures}
+        return explain(self.program, inputs.shapes(self.program), counts)
 
     def prepared(self) -> "Bound":
         """The same, whose `auto` takes compiled C for few points too, from the first call on.

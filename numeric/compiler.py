@@ -26,6 +26,9 @@ FLAGS = (
 """No -ffast-math: loading such a library flushes subnormals in the whole process (GCC 12)."""
 
 
+_DIGEST = hashlib.sha256().digest_size
+
+
 class CompilerMissing(Exception):
     """There is no C compiler, or it does not make a library; the message says what is missing."""
 
@@ -45,6 +48,7 @@ def compiled(text: str) -> ctypes.CDLL:
     """The shared library of a C text, from the cache on disk where it is there.
 
     The cache is under `PUSHFORWARD_HOME`, else in the user's cache folder, and can be deleted.
+    Where it cannot be written, a library lasts as long as the process, in a temporary folder.
 
     Raises:
         CompilerMissing: no compiler is found, or it fails.
@@ -54,18 +58,39 @@ def compiled(text: str) -> ctypes.CDLL:
         raise CompilerMissing("no C compiler is found; install cc, or pip install 'ziglang'")
     key = "\n".join([text, *command, *FLAGS, _identity(command)])
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
-    if not path.exists():
+    if not _is_whole(path):
         _compile(command, text, path)
     return ctypes.CDLL(str(path))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a library is there as it was written: loading half a file could end the process.
+
+    Its last bytes are a digest of those before.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content[-_DIGEST:] == hashlib.sha256(content[:-_DIGEST]).digest()
 
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept."""
     home = os.environ.get("PUSHFORWARD_HOME")
-    if home:
-        return Path(home) / "kernels"
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "pushforward" / "kernels"
+    folder = Path(home) / "kernels" if home else Path(cache) / "pushforward" / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    return folder if writable else Path(_own_folder().name)
+
+
+@lru_cache(maxsize=1)
+def _own_folder() -> tempfile.TemporaryDirectory:
+    return tempfile.TemporaryDirectory(prefix="pushforward-kernels-")
 
 
 @lru_cache(maxsize=4)
@@ -82,7 +107,6 @@ def _identity(command: tuple[str, ...]) -> str:
 
 
 def _compile(command: tuple[str, ...], text: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         source, made = Path(folder) / "kernel.c", Path(folder) / "kernel.so"
         source.write_text(text)
@@ -95,4 +119,6 @@ def _compile(command: tuple[str, ...], text: str, path: Path) -> None:
         if done.returncode:
             errors = [line.strip() for line in done.stderr.splitlines() if "error" in line]
             raise CompilerMissing(f"the C compiler {command[0]} fails: {(errors or ['?'])[0]}")
+        content = made.read_bytes()
+        made.write_bytes(content + hashlib.sha256(content).digest())
         os.replace(made, path)  # at once, so that another process never loads half a file

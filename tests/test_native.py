@@ -217,6 +217,50 @@ def test_kernels_are_kept_on_disk():
     assert not [p for p in compiler.cache_folder().iterdir() if p.suffix != ".so"]
 
 
+def test_a_spoilt_cache_is_made_again():
+    program, inputs = lower(elementwise(sp.sinh, A @ x)), cloud(3, 4, 2)
+    before = set(compiler.cache_folder().glob("*.so"))
+    want = evaluate_native(program, inputs, ("x",))
+    (made,) = set(compiler.cache_folder().glob("*.so")) - before
+    whole = made.read_bytes()
+    for spoilt in (b"", whole[: len(whole) // 2], whole[:500] + b"?" + whole[501:], None):
+        # A new file, as after a crash: the old one is mapped by this process.
+        made.unlink()
+        if spoilt is not None:
+            made.write_bytes(spoilt)
+        native.loaded.cache_clear()
+        np.testing.assert_array_equal(evaluate_native(program, inputs, ("x",)), want)
+        assert made.stat().st_size >= len(whole) - 64
+
+
+def test_processes_share_an_empty_cache(tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    code = (
+        "import numpy as np; from pushforward.symbolic import library; e = np.eye(2);"
+        "b = library.softmax_attention().bind(A=e, V=e);"
+        "print(b(e, None, e, engine='native').sum().hex())"
+    )
+    env = {**os.environ, "PUSHFORWARD_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    runs = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = {run.communicate()[0] for run in runs}
+    assert {run.returncode for run in runs} == {0} and len(said) == 1
+    assert [path.suffix for path in (tmp_path / "kernels").iterdir()] == [".so"]
+
+
+def test_a_cache_that_cannot_be_written_is_left(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PUSHFORWARD_HOME", str(tmp_path / "file" / "home"))
+    native.loaded.cache_clear()
+    inputs = cloud(3, 4, 2)
+    program = lower(A @ x)
+    got = evaluate_native(program, inputs, ("x",))
+    np.testing.assert_allclose(got, evaluate(program, inputs, ("x",)), rtol=1e-14)
+
+
 def test_auto_takes_a_kernel_for_many_pairs_alone(monkeypatch):
     used, make = [], native_calls.caller
     record = lambda *arguments: used.append(1) or make(*arguments)  # noqa: E731
@@ -340,6 +384,21 @@ def test_further_points_and_measures_take_their_place_in_a_call():
     np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12)
     with pytest.raises(ValueError, match="z="):
         flat(points, weights, queries, engine="native")
+
+
+def test_costs_add_up():
+    attention = SymbolicMap(gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu)
+    few, more = (attention.bind(A=np.eye(5)).explain(n, 100).splitlines() for n in (10, 20))
+    assert [line.split(":")[0] for line in more] == [
+        "stage 1 along mu",
+        "stage 2 along x",
+        "in all",
+    ]
+    assert "100 rows, 2000 pairs of mu; cumulant" in more[1]
+    flops = [int(text[-1].split()[2]) for text in (few, more)]
+    assert flops[1] == 2 * flops[0] == 20 * (2 * 25) + 2000 * (2 * 5 + 4 + 2 * 5)
+    with pytest.raises(ValueError, match="dim="):
+        SymbolicMap(integral(y, y, mu), x, mu).bind().explain(10)
 
 
 def test_a_prepared_bound_survives_pickling():

@@ -59,6 +59,13 @@ def devices_like(array: Any) -> list[Any]:
     return alike if here in alike else [here]
 
 
+def on_processor(array: Any) -> bool:
+    """Whether an array lies in the memory of the machine, not on a device of its own."""
+    device = array_api_compat.device(array)
+    kind = getattr(device, "platform", None) or getattr(device, "type", None) or "cpu"
+    return kind == "cpu" and not array_api_compat.is_cupy_array(array)
+
+
 def check_type(array: Any, name: str) -> None:
     """Refuse a floating type that the library of an array rounds to another without saying so.
 

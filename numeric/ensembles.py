@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from .arrays import devices_like, is_array, namespace, to_numpy
+from .arrays import devices_like, is_array, namespace, on_processor, to_numpy
 from .bound import Bound, BoundField
 from .engines import Request, run
 from .native import processors
@@ -91,7 +91,8 @@ class Ensemble:
         """
         request = self._request(points, weights, x, more)
         rows = self.rows or _shard_rows(request)
-        return Evaluation(self._job(_values, (request, self.engine), shards(request, rows)))
+        how = self.engine, self.bound.eager
+        return Evaluation(self._job(_values, (request, how), shards(request, rows)))
 
     def estimate(
         self,
@@ -144,7 +145,9 @@ class Ensemble:
         if not isinstance(self.bound, BoundField):
             raise TypeError(f"expected a velocity field for a flow, got a {self.bound.kind}")
         bound = self.bound
-        sharded = _ShardedField(bound.map, bound.parameters, bound.program, ensemble=self)
+        sharded = _ShardedField(
+            bound.map, bound.parameters, bound.program, eager=bound.eager, ensemble=self
+        )
         same = {"engine": self.engine, "dtype": self.dtype, "progress": self.progress}
         return sharded.flow(points, weights, time, **{**same, **options})
 
@@ -163,8 +166,10 @@ class Ensemble:
         if self.client is not None:
             return Cluster(self.client)
         devices = devices_like(like) if self.devices is None else self.devices
-        if self.devices is None and len(devices) < 2:
-            return Threads(self.workers or processors())
+        if self.devices is None and len(devices) < 2 and on_processor(like):
+            # A device does one shard at a time.
+            one = self.engine.startswith("cuda")
+            return Threads(1 if one else self.workers or processors())
         return Devices(devices, _moved, array_api_compat.device(like))
 
 
@@ -229,9 +234,9 @@ def _moved(value: Any, device: Any) -> Any:
     return array_api_compat.to_device(value, device) if is_array(value) else value
 
 
-def _values(common: tuple[Request, str], x: Any) -> Any:
-    request, engine = common
-    return run(engine, request.at(x))
+def _values(common: tuple[Request, tuple[str, bool]], x: Any) -> Any:
+    request, (engine, eager) = common
+    return run(engine, request.at(x), eager)
 
 
 @dataclass(frozen=True, slots=True)

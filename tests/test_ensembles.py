@@ -45,6 +45,15 @@ def test_shards_are_calls(engine, rows):
     np.testing.assert_array_equal(got, one)
 
 
+def test_prepared_maps_stay_prepared(monkeypatch):
+    seen = []
+    monkeypatch.setattr(ensembles, "run", lambda e, r, eager: seen.append(eager) or run(e, r))
+    Ensemble(BOUND.prepared())(POINTS, WEIGHTS, QUERIES)
+    Ensemble(FIELD.prepared()).flow(POINTS, WEIGHTS, 0.1, steps=1, method="euler")
+    Ensemble(BOUND)(POINTS, WEIGHTS, QUERIES)
+    assert seen == [True, True, False]
+
+
 def test_further_points_and_types():
     z = Point("z")
     lions = ATTENTION.lions_derivative(z).bind(**VALUES)
@@ -174,10 +183,10 @@ assert len(devices) == 3
 used = set()
 import pushforward.numeric.ensembles as ensembles
 run = ensembles.run
-def watched(engine, request):
+def watched(engine, request, eager):
     used.add(request.like.device)
     assert all(a.device == request.like.device for a in request.inputs.measures["mu"])
-    return run(engine, request)
+    return run(engine, request, eager)
 ensembles.run = watched
 made = [jax.device_put(a, home) for a in (points, x)]
 got = Ensemble(bound, rows=4)(made[0], None, made[1])

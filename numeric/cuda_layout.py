@@ -33,8 +33,8 @@ def layout_for(shapes: Sequence[Shape], counts: Sequence[int], bits: int) -> Lay
         counts: the rows of each measure of the batch.
         bits: 32 or 64.
 
-    >>> layout_for([(3,)], [10**6], 32), layout_for([(3,)], [32] * 1000, 32)
-    (Layout(lanes=4, row_threads=128, chunk=4), Layout(lanes=1, row_threads=32, chunk=4))
+    >>> layout_for([(3,)], [10**6], 32), layout_for([(3,)], [1000], 32)
+    (Layout(lanes=4, row_threads=128, chunk=4), Layout(lanes=1, row_threads=8, chunk=4))
     """
     numbers, total, largest = max(map(prod, shapes)), sum(counts), max(counts, default=0)
     numbers *= bits // 32
@@ -42,7 +42,7 @@ def layout_for(shapes: Sequence[Shape], counts: Sequence[int], bits: int) -> Lay
     threads = THREADS
     while lanes > 1 and (total < _BLOCKS * lanes * threads or largest < lanes * threads):
         lanes //= 2
-    while threads > 32 and (total < _BLOCKS * threads or largest < threads):
+    while threads > 8 and (total < _BLOCKS * threads or largest < threads):
         threads //= 2
     return Layout(lanes, threads, 4)
 

@@ -4,8 +4,8 @@
 
 A layer is an Euler step of attention plus perceptron, or the two one after the other (splitting),
 or a step of a field whose attention depends on the depth. The error over tokens and passive points
-is compared with the bound of docs/flows.md: with constants that hold on the whole ball (a priori), and
-with the constants measured along the trajectory.
+is compared with the bound of docs/flows.md: with constants that hold on the whole ball (a priori),
+and with the constants measured along the trajectory.
 """
 
 import numpy as np

@@ -201,6 +201,14 @@ def test_flow_writes_a_trajectory(run, folder):
     assert np.load(folder / "all.npz")["trajectory"].shape == (5, 3, 2)
 
 
+def test_flow_draws_pictures(run, folder):
+    arguments = (*FLOW, "cloud.npz", "--steps", 10)
+    assert run(*arguments, "--out", "flow.png", "--checkpoint", "kept.npz")[0] == 0
+    assert (folder / "flow.png").read_bytes().startswith(b"\x89PNG")
+    assert np.load(folder / "kept.npz")["count"] == 60
+    assert "dimension" in sentence(*run(*arguments, "--out", "o.npz", "--domain", "sphere:3"))
+
+
 @pytest.mark.parametrize(
     "arguments, says",
     [

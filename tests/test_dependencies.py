@@ -34,7 +34,7 @@ HOMES = {
     "typer": {"root/_cli.py"},
     "rich": {"root/_cli.py"},
     "jinja2": {"verify/page.py"},
-    "matplotlib": {"verify/pictures.py"},
+    "matplotlib": {"verify/pictures.py", "verify/animation.py"},
     "pytest": {"plugin/"},
     "torch": {"verify/"},
     "jax": {"verify/"},

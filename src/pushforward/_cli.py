@@ -198,7 +198,9 @@ def flow(
     points: Annotated[
         Path, typer.Option(help=".npz with points (n, d) and weights (n,), or .npy with points.")
     ],
-    out: Annotated[Path, typer.Option(help="The .npz to write: points, weights, time.")],
+    out: Annotated[
+        Path, typer.Option(help="The .npz to write: points, weights, time; or a .gif or .png.")
+    ],
     time: Annotated[float, typer.Option(help="The time to flow for.")] = 1.0,
     steps: Annotated[int, typer.Option(help="Steps; the first guess of dopri5.")] = 100,
     method: Annotated[str, typer.Option(help="rk4, euler or dopri5.")] = "rk4",
@@ -206,24 +208,39 @@ def flow(
     trajectory: Annotated[
         bool, typer.Option("--trajectory", help="Write all times: trajectory (steps+1, n, d).")
     ] = False,
+    domain: Annotated[
+        str | None, typer.Option(help="sphere:3, or a product with spheres, that no step leaves.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="An .npz to go on from, written every minute.")
+    ] = None,
 ) -> None:
     """Carry an ensemble along a bound velocity field."""
-    _check_outputs({"--out": str(out)}, inputs=[points, _file_of(target)])
+    kept = None if checkpoint is None else str(checkpoint)
+    _check_outputs({"--out": str(out), "--checkpoint": kept}, inputs=[points, _file_of(target)])
     _check_flow(time, steps, method, out)
-    measure = _read_measure(points)
+    measure, space = _read_measure(points), _domain(domain)
     import numpy as np
 
     from pushforward.verify import targets
 
+    picture = out.suffix != ".npz"
     with redirect_stdout(sys.stderr):
         field = _field(targets.resolve(target), target)
-        with _progress(f"flowing {len(measure)} atoms", None):
+        with _progress(f"flowing {len(measure)} atoms", None) as tell:
             moved = field.flow(
-                measure.points, measure.weights, time,
-                steps=steps, method=method, engine=engine, trajectory=trajectory,
+                measure.points, measure.weights, time, steps=steps, method=method, engine=engine,
+                trajectory=trajectory and not picture, domain=space, checkpoint=checkpoint,
+                times=np.linspace(0.0, time, 61) if picture else None,
+                progress=lambda share: tell("", f"{share:.0%}"),
             )  # fmt: skip
-    name = "trajectory" if trajectory else "points"
-    np.savez(out, **{name: np.asarray(moved)}, weights=measure.weights, time=time)
+    if picture:
+        from pushforward.verify.animation import draw_flow
+
+        draw_flow(moved, measure.weights, out, time=time)
+    else:
+        name = "trajectory" if trajectory else "points"
+        np.savez(out, **{name: np.asarray(moved)}, weights=measure.weights, time=time)
     typer.echo(f"{out}: {len(measure)} atoms in dimension {measure.dim} at time {time:g}.")
 
 
@@ -369,8 +386,8 @@ def _check_flow(time: float, steps: int, method: str, out: Path) -> None:
         raise ValueError(f"--steps expects an integer >= 1. Got {steps}.")
     if method not in METHODS:
         raise ValueError(f"--method expects one of {', '.join(METHODS)}. Got {method!r}.")
-    if out.suffix != ".npz":
-        raise ValueError(f"--out expects a file that ends in .npz. Got {str(out)!r}.")
+    if out.suffix not in (".npz", ".gif", ".png"):
+        raise ValueError(f"--out expects a file that ends in .npz, .gif or .png. Got {str(out)!r}.")
 
 
 def _read_measure(path: Path) -> Any:

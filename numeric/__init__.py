@@ -3,6 +3,7 @@ if "." not in __name__:
         "import pushforward.numeric, not numeric: install the package first (pip install .)"
     )
 
+from .batch_flows import FlowEstimate as FlowEstimate, estimate_flow as estimate_flow
 from .bound import (
     Bound as Bound,
     BoundField as BoundField,

@@ -7,8 +7,8 @@ with mass eps at 1 and the rest at 0. f = G# is Lipschitz in W1 and preserves su
 continuous in-context map represents it (docs/mathematics.md, section 6). It can be approximated:
 the error may fall, but only if the Lipschitz constant in mu grows. So the three numbers are
 reported together, for models of growing width, with the smallest error that such a constant
-allows: for masses a and b up to 1/3, an error E moves the image of 1 by E / a and E / b at most, hence
-`|sin log a - sin log b| <= E / a + E / b + Lip |a - b|`.
+allows: for masses a and b up to 1/3, an error E moves the image of 1 by E / a and E / b at most,
+hence `|sin log a - sin log b| <= E / a + E / b + Lip |a - b|`.
 """
 
 import numpy as np

@@ -259,11 +259,11 @@ def test_long_vectors_by_blocks(name, dtype, folder):
 
 
 def test_rows_of_minus_infinity_have_no_weights(folder):
-    energy = np.full((2, 300), -np.inf)
-    energy[1, 7] = 3.0
-    terms, shift, total = host_gibbs(64, folder)(energy, np.zeros(300))
-    assert shift.tolist() == [0, 3] and total.tolist() == [0, 1]
-    assert not terms[0].any() and terms[1].sum() == terms[1, 7] == 1
+    energy = np.full((3, 600), -np.inf)
+    energy[1, 299], energy[2, 599] = 3.0, 800.0
+    terms, shift, total = host_gibbs(64, folder)(energy, np.zeros(600))
+    assert shift.tolist() == [0, 3, 800] and total.tolist() == [0, 1, 1]
+    assert not terms[0].any() and terms[1, 299] == terms[2, 599] == 1
 
 
 @settings(max_examples=4, deadline=None)

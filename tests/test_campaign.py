@@ -35,7 +35,7 @@ def lines(path):
 
 
 def test_each_run_is_one_line(out):
-    found = pf.campaign([GOOD, RANKS], range(2), out=out, conditions=["well-defined"], budget=2.0)
+    found = pf.campaign([GOOD, RANKS], range(2), out=out, conditions=["well-defined"], budget=0.7)
     assert [(r["map"], r["seed"]) for r in lines(out)] == [
         ("good", 0), ("ranks", 0), ("good", 1), ("ranks", 1),
     ]  # fmt: skip
@@ -97,7 +97,7 @@ def test_a_run_that_failed_is_said_and_tried_again(out):
 
 
 def test_the_worst_cases_become_one_simple_case(out):
-    found = pf.campaign([RANKS, SPLIT], range(3), out=out, budget=2.0)
+    found = pf.campaign([RANKS, SPLIT], range(2), out=out, budget=1.0)
     assert set(found.worst) >= {("ranks", "well-defined"), ("split", "B1")}
     case = found.worst["split", "B1"]
     assert len(case.measures[0]) == 1 and case.replay() == "STILL FAILS"
@@ -329,3 +329,18 @@ def test_a_call_without_end_is_left_behind():
     failed = patiently(lambda: 1 / 0, 60.0)
     assert isinstance(failed, Unfinished) and "ZeroDivisionError" in str(failed)
     assert isinstance(patiently(lambda: int("x"), 60.0), ValueError)
+
+
+def test_an_interruption_while_a_line_is_written_waits_for_its_end(out, monkeypatch):
+    """The signal comes at the last moment before the record is taken over."""
+    fsync, handler = os.fsync, signal.getsignal(signal.SIGINT)
+
+    def interrupted(number):
+        fsync(number)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    options = {"out": out, "conditions": ["well-defined"], "budget": 0.2}
+    found = pf.campaign([GOOD], range(5), **options)
+    assert found.interrupted and len(found.records) == len(lines(out)) == 1
+    assert signal.getsignal(signal.SIGINT) is handler

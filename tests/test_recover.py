@@ -114,7 +114,7 @@ def test_a_recovered_map_is_a_candidate():
     G = RECOVERED["shuffled"]
     assert isinstance(G, RecoveredMap) and isinstance(G, pf.InContextMap)
     assert G.name == "G of shuffled" and G.domain == BALL
-    report = pf.verify(G, budget=2.0)
+    report = pf.verify(G, budget=1.0)
     assert report.ok, report
 
 

@@ -121,7 +121,7 @@ def test_a_failing_test_is_shown_its_simplest_measure():
 # -- pairs and sequences -----------------------------------------------------------------------
 @by_domain
 @pytest.mark.parametrize("delta", [0.1, 1e-6])
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_pairs_are_near(domain, delta, data):
     mu, nu = data.draw(some.pairs(domain, delta))

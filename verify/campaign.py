@@ -145,16 +145,16 @@ def campaign(
     run = _Run(candidates, names, budget, Path(out), progress or (lambda name, done, of: None))
     run.pairs = [(name, int(seed)) for seed in seeds for name in candidates]
     run.done = run.read()
-    with _interruption() as interrupted:
+    with run.interruption.listened_to():
         try:
             if client is None:
-                run.here(interrupted)
+                run.here()
             else:
-                run.on_cluster(client, seconds, interrupted)
+                run.on_cluster(client, seconds)
         except KeyboardInterrupt:
-            interrupted.set()
+            run.interruption.seen = True
     records = tuple(run.done[pair] for pair in run.done if pair in set(run.pairs))
-    worst = run.worst(shrink=not interrupted.is_set())
+    worst = run.worst(shrink=not run.interruption.seen)
     return Campaign(run.path, records, worst, len(run.pairs), len(records) < len(run.pairs))
 
 
@@ -174,6 +174,7 @@ class _Run:
         self.pairs: list[tuple[str, int]] = []
         self.done: dict[tuple[str, int], dict[str, Any]] = {}
         self.found: dict[tuple[str, str], list[Counterexample]] = {}
+        self.interruption = _Interruption()
 
     def left(self) -> list[tuple[str, int]]:
         """The pairs that are not done, or ended in an error."""
@@ -186,18 +187,20 @@ class _Run:
             return partial(_verify_target, target, each.domain, options)
         return partial(verify, each, **options)
 
-    def here(self, interrupted: threading.Event) -> None:
+    def here(self) -> None:
         for pair in self.left():
+            if self.interruption.seen:
+                return
             try:
                 report = self.task(pair)()
             except (ValueError, TypeError) as error:
                 self.write(pair, str(error))
                 continue
-            if interrupted.is_set():  # `verify` ends early and says so; the pair is not done
+            if self.interruption.seen:  # `verify` ends early and says so; the pair is not done
                 return
             self.write(pair, report)
 
-    def on_cluster(self, client: Any, seconds: float, interrupted: threading.Event) -> None:
+    def on_cluster(self, client: Any, seconds: float) -> None:
         from distributed import as_completed
 
         waiting, running = iter(self.left()), {}
@@ -216,6 +219,8 @@ class _Run:
                 send()
             for future in queue:
                 self.take(future, running.pop(future))
+                if self.interruption.seen:
+                    return
                 send()
         finally:
             client.cancel(list(running))
@@ -248,11 +253,12 @@ class _Run:
             self.note(pair[0], record)
         else:
             record["error"] = result
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.done[pair] = record
+        with self.interruption.put_off():
+            with open(self.path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            self.done[pair] = record
         self.progress(pair[0], len(self.done), len(self.pairs))
 
     def read(self) -> dict[tuple[str, int], dict[str, Any]]:
@@ -342,20 +348,36 @@ def _named(
     return found
 
 
-@contextmanager
-def _interruption() -> Iterator[threading.Event]:
-    """An event that an interruption sets, besides being raised as ever; `verify` catches those."""
-    seen = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield seen
-        return
+class _Interruption:
+    """Ctrl-C: raised as ever, but for the time in which a line is written; and remembered.
 
-    def note(number: int, frame: FrameType | None) -> None:
-        seen.set()
-        raise KeyboardInterrupt
+    `verify` takes the exception for the end of its own run, so a campaign must know of it.
+    """
 
-    previous = signal.signal(signal.SIGINT, note)
-    try:
-        yield seen
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    def __init__(self) -> None:
+        self.seen = self.held = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        self.seen = True
+        if not self.held:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def listened_to(self) -> Iterator[None]:
+        """Signals reach the main thread only."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        previous = signal.signal(signal.SIGINT, self.note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)
+
+    @contextmanager
+    def put_off(self) -> Iterator[None]:
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False

@@ -236,7 +236,8 @@ class _Tagging:
         return self._masses
 
     def _places(self, image: Atoms) -> tuple[np.ndarray, np.ndarray]:
-        points, masses = image
+        points, index = np.unique(image[0], axis=0, return_inverse=True)
+        masses = np.bincount(index.ravel(), image[1])  # copies of one token come back as one place
         groups = clusters(points, self.owner.near)
         heads = np.array([points[group].mean(axis=0) for group in groups])
         return heads, np.array([masses[group].sum() for group in groups])

@@ -17,6 +17,7 @@ from .curves import (
     zoom,
 )
 from .distance import bent, gap, moved
+from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
 from .pinpoint import close_in, settles_not
@@ -41,6 +42,7 @@ def check_continuous(
     across = crossings(subject.domain, seed, subject.lists)
     away = departures(subject.domain, seed, subject.lists)
     finest = 1.0
+    modulus = Modulus(noise.threshold)
     calls, turn = 64, 0
     if subject.lists:
         outcome.violation = _rare_token(subject, noise, seed, work, outcome)
@@ -62,7 +64,8 @@ def check_continuous(
         if not segment.shift():
             turn += 1
             continue  # the whole of it is one measure
-        found = (_leaving if leaving else _crossing)(subject, noise, segment, calls, work)
+        follow = _leaving if leaving else _crossing
+        found = follow(subject, noise, segment, calls, work, modulus)
         turn += 1
         calls = min(1024, 64 * 2 ** (turn // 96))
         if found is None:
@@ -76,6 +79,7 @@ def check_continuous(
             )
     outcome.drawn = outcome.searched
     outcome.evidence |= {"paths": outcome.searched, "finest distance": finest}
+    outcome.evidence |= modulus.evidence()
     if outcome.violation is not None:
         outcome.reason = outcome.violation.sentence
     return outcome
@@ -89,7 +93,7 @@ class _Seen:
 
 
 def _crossing(
-    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock
+    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock, modulus: Modulus
 ) -> _Seen | None:
     def respond(t: float) -> Atoms | None:
         try:
@@ -107,6 +111,7 @@ def _crossing(
     found = zoom(respond, fast, calls=calls, floor=floor, clock=clock, bend=bend)
     if found is None:
         return _Seen(0.0, segment.shift())
+    found.record(modulus, segment)
     width = found.widths[-1] * segment.shift()
     if not jump_on(found, noise.threshold, noise.resolution):
         return _Seen(found.rise if found.bottom else 0.0, width)
@@ -157,7 +162,7 @@ def _jump(segment: Segment, found: Zoom, noise: Noise) -> Violation | None:
 
 
 def _leaving(
-    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock
+    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock, modulus: Modulus
 ) -> _Seen | None:
     try:
         start = subject.push(*segment.start)
@@ -174,6 +179,7 @@ def _leaving(
     found = descend(rise, segment.finest, np.random.default_rng(8), noise.threshold, clock)
     if found is None:
         return _Seen(0.0, finest)
+    found.record(modulus, segment)
     if not persists(found.parameters, found.rises, noise.threshold):
         return _Seen(found.rises[-1], finest)
     if stops_at_rounding(found.parameters, found.rises, noise.threshold):
@@ -293,7 +299,8 @@ def _simplified(
     )
 
     def fails(trial: Segment) -> bool:
-        again = (_leaving if at_start else _crossing)(subject, noise, trial, 64, clock)
+        follow = _leaving if at_start else _crossing
+        again = follow(subject, noise, trial, 64, clock, Modulus(np.inf))
         violation = again.violation if again else None
         if violation is None or violation.numbers["defect"] < 0.1 * found.numbers["defect"]:
             return False

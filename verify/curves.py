@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from ..numeric import AbstractDomain
+from .modulus import Modulus
 from .simplify import unhurried
 from .subject import Atoms, Clock
 
@@ -48,6 +49,10 @@ class Segment:
         if a is b:
             return points, a
         return points, a + t * (b - a)
+
+    def pair(self, first: float, second: float) -> tuple[Atoms, Atoms]:
+        """The measures at two parameters."""
+        return self.at(first), self.at(second)
 
     @property
     def finest(self) -> float:
@@ -105,6 +110,11 @@ class Zoom:
     @property
     def rise(self) -> float:
         return self.rises[-1]
+
+    def record(self, modulus: Modulus, segment: Segment) -> None:
+        """Add every rise to a modulus of continuity."""
+        for (left, right), rise in zip(self.intervals, self.rises, strict=True):
+            modulus.add((right - left) * segment.shift(), rise, partial(segment.pair, left, right))
 
     def middle(self) -> tuple[float, float]:
         """The interval half way down on the logarithmic scale: far above the last bits."""
@@ -263,6 +273,11 @@ class Descent:
 
     parameters: tuple[float, ...]
     rises: tuple[float, ...]
+
+    def record(self, modulus: Modulus, segment: Segment) -> None:
+        """Add every rise to a modulus of continuity."""
+        for t, rise in zip(self.parameters, self.rises, strict=True):
+            modulus.add(t * segment.shift(), rise, partial(segment.pair, 0.0, t))
 
     def well_above_rounding(self) -> float:
         """The parameter next to 1e-7, where rounding cannot make the rise that a jump makes."""

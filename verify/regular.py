@@ -16,6 +16,7 @@ from .critical import climbs, closing
 from .curves import Segment, Zoom, jump_on, simpler, zoom
 from .distance import gap
 from .labels import label_bend, label_distance, label_violation, labels, masses_of_tags, shaken
+from .modulus import Modulus
 from .noise import Noise
 from .paths import crossing, moving, tagged
 from .recipes import generic_weights
@@ -30,15 +31,17 @@ _ROUNDS = 4
 def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Outcome:
     """Search for a jump, an oscillation or an unsaturated approach of the recovered G."""
     outcome = Outcome(evidence={"oscillation number": 0.0})
+    modulus = Modulus(noise.threshold)
     work = clock.share(0.9)
     if subject.lists:
-        outcome.violation = _list_jumps(subject, noise, seed, work, outcome)
+        outcome.violation = _list_jumps(subject, noise, seed, work, outcome, modulus)
     else:
         for turn in range(_ROUNDS):
-            outcome.violation = _round(subject, noise, seed + turn, work, outcome)
+            outcome.violation = _round(subject, noise, seed + turn, work, outcome, modulus)
             if outcome.violation is not None or work.left <= 0:
                 break
     outcome.drawn = outcome.searched
+    outcome.evidence |= modulus.evidence()
     if outcome.violation is not None:
         outcome.reason = outcome.violation.sentence
         outcome.evidence["oscillation number"] = outcome.violation.numbers["defect"]
@@ -46,12 +49,12 @@ def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Ou
 
 
 def _round(
-    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome
+    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome, modulus: Modulus
 ) -> Violation | None:
     """Every search once, the cheap ones first."""
     return (
         _sweeps(subject, noise, seed, clock.share(0.15), outcome)
-        or _jumps(subject, noise, seed, clock.share(0.3), outcome)
+        or _jumps(subject, noise, seed, clock.share(0.3), outcome, modulus)
         or climbs(subject, noise, seed, clock.share(0.7), outcome)
         or _closings(subject, noise, seed, clock, outcome)
     )
@@ -120,7 +123,7 @@ def _closings(
 
 # -- jumps along segments ----------------------------------------------------------------------
 def _jumps(
-    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome
+    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome, modulus: Modulus
 ) -> Violation | None:
     rng = np.random.default_rng([seed, 11])
     for turn in range(64):
@@ -133,7 +136,8 @@ def _jumps(
             continue
         on_support = turn % 2 == 0
         segment = _followed(plain) if on_support else tagged(plain, rng, masses_of_tags(noise))
-        found = _jump_along(subject, noise, segment, 64 * 2 ** (turn // 24), clock)
+        calls = 64 * 2 ** (turn // 24)
+        found = _jump_along(subject, noise, segment, calls, clock, modulus)
         outcome.searched += 1
         if found is not None:
             return _simplest(subject, noise, segment, found, clock)
@@ -153,7 +157,7 @@ def _followed(segment: Segment) -> Segment:
 
 
 def _jump_along(
-    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock
+    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock, modulus: Modulus
 ) -> Violation | None:
     if not segment.tags:
         return None
@@ -164,6 +168,8 @@ def _jump_along(
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
     bend = label_bend if segment.kind != "one atom" else None  # as for `continuous`
     found = zoom(respond, label_distance, calls=calls, floor=floor, clock=clock, bend=bend)
+    if found is not None:
+        found.record(modulus, segment)
     if not jump_on(found, noise.threshold, noise.resolution):
         return None
     assert found is not None
@@ -199,7 +205,7 @@ def _simplest(
     last = [found]
 
     def fails(trial: Segment) -> bool:
-        again = _jump_along(subject, noise, trial, 64, clock)
+        again = _jump_along(subject, noise, trial, 64, clock, Modulus(np.inf))
         if again is None or again.numbers["defect"] < 0.1 * found.numbers["defect"]:
             return False
         last[:] = [again]
@@ -211,7 +217,7 @@ def _simplest(
 
 # -- lists of tokens ---------------------------------------------------------------------------
 def _list_jumps(
-    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome
+    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome, modulus: Modulus
 ) -> Violation | None:
     """Jumps along moves of tokens that are repeated 1, 2, 4, ... times, so that all are told."""
     rng = np.random.default_rng([seed, 13])
@@ -227,7 +233,8 @@ def _list_jumps(
         segment = Segment(
             "positions", (start, weights), (end, weights), subject.domain, tuple(range(n))
         )
-        found = _jump_along(subject, noise, segment, 64 * 2 ** (turn // 32), clock)
+        calls = 64 * 2 ** (turn // 32)
+        found = _jump_along(subject, noise, segment, calls, clock, modulus)
         outcome.searched += 1
         if found is not None:
             return _simplest(subject, noise, segment, found, clock)

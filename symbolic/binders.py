@@ -276,7 +276,13 @@ def gibbs_weight(body: Any, variable: VectorTerm, measure: MeasureTerm) -> tuple
 
 
 class ScalarIntegral(Integral, ScalarTerm):
-    """An integral with a scalar value."""
+    """An integral with a scalar value; of the sign of its body, not zero for a probability."""
+
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return True if self.args[0].is_nonnegative else None
+
+    def _eval_is_extended_positive(self) -> bool | None:
+        return True if self.measure.probability and self.args[0].is_positive else None
 
 
 class VectorIntegral(Integral, VectorTerm):
@@ -395,7 +401,15 @@ def _cumulant_pulled(slots: list, i: int, found: tuple, law: tuple) -> Any:
 
 
 class ScalarCumulant(Cumulant, ScalarTerm):
-    """A cumulant of scalar slots."""
+    """A cumulant of scalar slots; a mean has the sign of its slot, a variance is not negative."""
+
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        if len(self.slots) == 1:
+            return True if self.slots[0].is_nonnegative else None
+        return True if len(self.slots) == 2 and self.slots[0] == self.slots[1] else None
+
+    def _eval_is_extended_positive(self) -> bool | None:
+        return True if len(self.slots) == 1 and self.slots[0].is_positive else None
 
 
 class VectorCumulant(Cumulant, VectorTerm):
@@ -404,6 +418,11 @@ class VectorCumulant(Cumulant, VectorTerm):
 
 class MatrixCumulant(Cumulant, MatrixTerm):
     """A cumulant with two vector slots, rows and columns, or with one matrix slot."""
+
+    @property
+    def semidefinite(self) -> bool:
+        """Whether it is a covariance matrix `Cov(h)`."""
+        return len(self.slots) == 2 and self.slots[0] == self.slots[1]
 
     def transposed(self) -> MatrixTerm:
         y, (*slots, energy) = self.opened()

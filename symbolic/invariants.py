@@ -13,21 +13,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import sympy
 from sympy import Add, Expr, S
-from sympy.simplify.fu import TR8
 
 from .binders import Cumulant, Integral, LogPartition, rank
+from .energies import mechanical_energy, potential, slope_of as slope_of
 from .gateaux import Along, MassAt, gateaux
-from .linear import gradient_in
 from .normal import Normal, sign_of_kernel
-from .products import exponential, leaves, stand_in, swapped
+from .products import exponential
 from .substitution import substitute
-from .terms import Dot, FreshPoint, Measure, Scaled, Term, VectorSum, VectorTerm, free_symbols
+from .terms import Dot, FreshPoint, Scaled, Term, VectorSum, VectorTerm, free_symbols
 from .witness import Witness, asymmetry
 
 DECISIONS = ("conserved", "dissipated", "not decided")
-_NOWHERE = Measure("nowhere")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +64,6 @@ class Gradient:
 
 
 # ---- rates
-
-
-def slope_of(energy: Expr, mu: Any, x: VectorTerm) -> VectorTerm:
-    """`grad_x dE/dm (mu)(x)`, the Lions derivative of a functional of mu.
-
-    >>> from .terms import Measure, Point, norm2
-    >>> x, mu = Point("x"), Measure("mu")
-    >>> slope_of(Integral(norm2(x) / 2, x, mu), mu, x)
-    x
-    """
-    z, u = FreshPoint(), FreshPoint()
-    slope = gradient_in(gateaux(gateaux(energy, MassAt(mu, z)), Along(z, u)), u)
-    return substitute(slope, {z: x, u: x})
 
 
 def rate_along(term: Any, field: Any) -> Any:
@@ -153,6 +137,9 @@ def _quantity(field: Any, quantity: Any) -> tuple[str, Any]:
 
 
 def _energy_decision(field: Any, symmetric: Iterable[Any], sphere: bool) -> Decision:
+    mechanical = None if sphere else mechanical_energy(field, tuple(symmetric))
+    if mechanical is not None:
+        return _mechanical_decision(field, mechanical, symmetric)
     found = wasserstein_gradient(field, symmetric=symmetric, sphere=sphere)
     if found.energy is None:
         why = "no energy falls as that of a gradient flow: " * (found.witness is not None)
@@ -163,6 +150,16 @@ def _energy_decision(field: Any, symmetric: Iterable[Any], sphere: bool) -> Deci
     return Decision(
         str(found.energy), "dissipated", f"{found.argument}: its rate is -int {square} mu", rate
     )
+
+
+def _mechanical_decision(field: Any, energy: Any, symmetric: Iterable[Any]) -> Decision:
+    """The energy of a field of second order: conserved, or never growing, or neither is seen."""
+    found = decide(field, energy, symmetric)
+    if found.verdict == "conserved":
+        argument = "kinetic energy plus the potential of the forces"
+    else:
+        argument = f"the kinetic energy: {found.argument}"
+    return Decision(found.quantity, found.verdict, argument, found.rate)
 
 
 # ---- gradients
@@ -182,7 +179,7 @@ def wasserstein_gradient(
             return Gradient("not decided", "the field is not written as w - <x, w> x")
         scaled = term if weight is None else weight * term
         if _is_closed(field, scaled, symmetric):
-            energy = _potential(field, scaled, symmetric)
+            energy = potential(field, scaled, symmetric)
             return _gradient(weight, energy, sphere)
     found = None if sphere else asymmetry(field, symmetric)
     if found is not None:
@@ -260,59 +257,3 @@ def _is_closed(field: Any, term: Any, symmetric: tuple) -> bool:
     turned = substitute(flat, {x: z, z: x})
     there = Dot(w, gateaux(flat, Along(z, u))) - Dot(u, gateaux(turned, Along(x, w)))
     return normal.vanishes(here) and normal.vanishes(there)
-
-
-def _potential(field: Any, term: Any, symmetric: tuple) -> Any:
-    """E with `term = -grad dE/dm`, integrated along the dilations of mu, or None.
-
-    `E(mu) - E(|mu| delta_0) = -int_0^1 int <V(t#mu, t x), x> mu(dx) dt`.
-    """
-    x, mu, t = field.x, field.mu, sympy.Dummy("t", positive=True)
-    normal, energy = Normal(mu, symmetric), S.Zero
-    for n, kernel in normal.kernels(Integral(Dot(term, x), x, mu)).items():
-        points = [FreshPoint(-i) for i in range(1, n + 1)]
-        moved = substitute(kernel, {p: t * p for p in points})
-        found = _primitive(_at_differences(moved / t, n), t)
-        if found is None:
-            return None
-        for p in points:
-            found = Integral(found, p, mu)
-        energy -= found
-    u = FreshPoint()
-    residue = Dot(u, term + slope_of(energy, mu, x))
-    return energy if energy != 0 and normal.vanishes(residue) else None
-
-
-def _at_differences(kernel: Expr, n: int) -> Expr:
-    """A kernel of two points in their difference where it depends on that alone."""
-    if n != 2:
-        return kernel
-    z, w, r = FreshPoint(-1), FreshPoint(-2), FreshPoint(-3)
-    form = Normal(_NOWHERE).flat(substitute(kernel, {w: z + r}))
-    ours = (a for a in leaves(form) if getattr(a, "is_term", False))
-    table = {a: stand_in(a) for a in ours}
-    back = {dummy: leaf for leaf, dummy in table.items()}
-    form = swapped(sympy.expand(swapped(form, table), power_exp=False), back)
-    return kernel if z in free_symbols(form) else substitute(form, {r: z - w})
-
-
-def _primitive(integrand: Expr, t: Any) -> Any:
-    """The integral over t from 0 to 1 of an expression in t and leaves of ours, or None."""
-    # All leaves as positive numbers: the caller checks the energy that comes out by its derivative.
-    table: dict[Any, Any] = {a: sympy.Dummy(positive=True) for a in leaves(integrand) if a != t}
-    moving = {dummy for leaf, dummy in table.items() if isinstance(leaf, Term)}
-    plain = sympy.expand(swapped(integrand, table), power_exp=False)
-    if plain.has(sympy.sin, sympy.cos):
-        plain = TR8(plain)  # products of sines and cosines as sums
-    primitive = _generic(sympy.integrate(plain, t, manual=True))
-    if primitive.has(sympy.Integral):
-        return None
-    total = _generic(sympy.simplify(primitive.subs(t, 1) - sympy.limit(primitive, t, 0)))
-    summands = Add.make_args(sympy.expand(total, power_exp=False, power_base=False))
-    kept = Add(*(a for a in summands if a.free_symbols & moving))
-    return swapped(kept, {dummy: leaf for leaf, dummy in table.items()})
-
-
-def _generic(e: Any) -> Any:
-    """A piecewise expression by its last branch, the one without an equation."""
-    return e.replace(lambda a: isinstance(a, sympy.Piecewise), lambda a: a.args[-1].args[0])

@@ -402,6 +402,9 @@ def sphere_projection(x: VectorTerm, v: VectorTerm) -> VectorTerm:
 def sphere_attention(*, perceptron: bool = False, label: str = "") -> VelocityField:
     """Softmax attention on the sphere, `P_x (V E_p[y])`; with a perceptron, `+ W max(0, U x + b)`.
 
+    Conserved: mass, weights, `|x| = 1`. With V = I and A = beta I and no perceptron,
+    `-int int exp(beta <x, y>) / (2 beta)` falls by `int Z |V|^2`: a gradient weighted by Z.
+
     Source: Geshkovski, Rigollet & Ruiz-Balet (2024), arXiv:2411.04551, (1.1)-(1.3).
 
     >>> sphere_attention().vlasov().conserved()
@@ -415,6 +418,9 @@ def sphere_attention(*, perceptron: bool = False, label: str = "") -> VelocityFi
 
 def sphere_unnormalised_attention(*, label: str = "") -> VelocityField:
     """`P_x int exp(beta <x, y>) y mu(dy)`, the gradient flow of `int int exp(beta <x, y>)`.
+
+    Conserved: mass, weights, `|x| = 1`. Energy: `-int int exp(beta <x, y>) / (2 beta)`, which falls
+    by `int |V|^2`.
 
     Source: Geshkovski, Letrouit, Polyanskiy & Rigollet (2023), arXiv:2312.10794.
 
@@ -457,7 +463,9 @@ def euler_step(field: VelocityField, step: Any = None) -> SymbolicMap:
 def cucker_smale(dim: int, *, label: str = "") -> VelocityField:
     """Alignment of velocities: `(q, v)' = (v, int K (1 + |q - r|^2)^-beta (w - v) mu(dr, dw))`.
 
-    The phase point x = (q, v) has 2 `dim` components.
+    The phase point x = (q, v) has 2 `dim` components. Conserved: mass, weights, the mean velocity;
+    on the line also `cucker_smale_momentum` along characteristics. For K >= 0 the kinetic energy
+    falls, by `int int K (1 + |q - r|^2)^-beta |v - w|^2 / 2`.
 
     Source: Cucker & Smale (2007).
 
@@ -470,6 +478,34 @@ def cucker_smale(dim: int, *, label: str = "") -> VelocityField:
     return VelocityField(stack(v, force), X, MU)
 
 
+_SPANS = {
+    S.Half: sympy.asinh,
+    S.One: sympy.atan,
+    S(3) / 2: lambda r: r / sqrt(1 + r**2),
+    S(2): lambda r: (r / (1 + r**2) + sympy.atan(r)) / 2,
+}
+
+
+def cucker_smale_momentum(beta: Any, *, label: str = "") -> Expr:
+    """What each particle of `cucker_smale(1)` keeps: `v + int Psi(q - r) mu(dr, dw)`.
+
+    `Psi' = K (1 + r^2)^-beta` and `Psi(0) = 0`; in closed form for beta = 1/2, 1, 3/2, 2.
+
+    Args:
+        beta: the exponent, a number; the field is `cucker_smale(1)` with it in place of beta.
+        label: appended to the name of the parameter K.
+
+    Source: docs/mathematics.md, section 9.
+
+    >>> cucker_smale_momentum(1)
+    -K*int atan(y[0] - x[0]) mu(dy) + x[1]
+    """
+    if sympy.sympify(beta) not in _SPANS:
+        raise ValueError(f"Psi has a closed form for beta in 1/2, 1, 3/2, 2; got {beta}")
+    span = _SPANS[sympy.sympify(beta)](component(X, 0) - component(Y, 0))
+    return component(X, 1) + integral(Scalar(f"K{label}") * span, Y, MU)
+
+
 def _phase(z: VectorTerm, dim: int) -> tuple[VectorTerm, VectorTerm]:
     if dim < 1:
         raise ValueError(f"a phase point has positions of dimension one or more, got {dim}")
@@ -479,7 +515,8 @@ def _phase(z: VectorTerm, dim: int) -> tuple[VectorTerm, VectorTerm]:
 def motsch_tadmor(dim: int, *, label: str = "") -> VelocityField:
     """Alignment with normalised weights: `v' = int psi (w - v) dmu / int psi dmu`.
 
-    `psi = (1 + |q - r|^2)^-beta`, on the phase space of `cucker_smale`.
+    `psi = (1 + |q - r|^2)^-beta`, on the phase space of `cucker_smale`. Conserved: mass and
+    weights; the mean velocity moves. The convex hull of the velocities does not grow.
 
     Source: Motsch & Tadmor (2011).
 
@@ -495,6 +532,9 @@ def motsch_tadmor(dim: int, *, label: str = "") -> VelocityField:
 def kuramoto(*, label: str = "") -> VelocityField:
     """Oscillators with one phase each, `theta' = K int sin(theta' - theta) mu`, on the line.
 
+    Conserved: mass, weights, the mean phase. Energy: `-K int int cos(theta' - theta) / 2`, which
+    falls by `int |V|^2`.
+
     Source: Kuramoto (1975); it is attention on the circle with V = I, A = 0.
 
     >>> print(kuramoto().divergence())
@@ -507,7 +547,7 @@ def kuramoto(*, label: str = "") -> VelocityField:
 def kuramoto_order() -> VelocityField:
     """`kuramoto` with K = 1 by the order parameter: `cos(x) int sin dmu - sin(x) int cos dmu`.
 
-    It costs a sum over atoms once, not once a particle.
+    It costs a sum over atoms once, not once a particle. Conserved and falling: as for `kuramoto`.
 
     >>> print(kuramoto_order())
     (cos(x[0]) int sin(y[0]) mu(dy) - sin(x[0]) int cos(y[0]) mu(dy))
@@ -520,6 +560,9 @@ def kuramoto_order() -> VelocityField:
 def consensus(kernel: Callable[[Expr], Expr] | None = None) -> VelocityField:
     """Opinions that attract: `int phi(|x - y|^2) (y - x) mu(dy)`; phi = 1 by default.
 
+    Conserved: mass, weights, the mean. Energy: `int int Phi(|x - y|^2) / 4` with `Phi' = phi`. For
+    phi >= 0 the variance and the second moment fall.
+
     >>> print(consensus(lambda r2: exp(-r2)))
     int exp(-|x - y|^2) (y - x) mu(dy)
     """
@@ -531,7 +574,9 @@ def aggregation(potential: Callable[[VectorTerm], Expr]) -> VelocityField:
     """The gradient flow of an interaction energy, `-int grad W(x - y) mu(dy)`.
 
     Args:
-        potential: W, a Python function from a vector term to a scalar term.
+        potential: W, an even Python function from a vector term to a scalar term.
+
+    Conserved: mass, weights, the mean. Energy: `int int W(x - y) / 2`, which falls by `int |V|^2`.
 
     Source: Carrillo, McCann & Villani (2003).
 

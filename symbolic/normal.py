@@ -8,7 +8,7 @@ zero found is a zero; what is not found may still be one.
 """
 
 from collections.abc import Iterable
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 from itertools import permutations
 from typing import Any
 
@@ -39,7 +39,7 @@ from .terms import (
     size,
 )
 
-LONG = 150  # operations; longer expressions are not brought over a common denominator
+LONG = 200  # operations; longer expressions are not brought over a common denominator
 MOST_POINTS = 4  # kernels of more points are not averaged over their orders
 
 Scalars = list[tuple[tuple, Any]]  # integrated points, body
@@ -140,6 +140,8 @@ class Normal:
         for a, b in ((u, v), (v, u)):
             if isinstance(a, Stack) and None not in map(size, a.args[:-1]):
                 return self._inner_of_stack(a, b)
+        if size(u) == 1 or size(v) == 1:
+            return Component(u, 0) * Component(v, 0)
         (a, left), (b, right) = self._word(u), self._word(v)
         if a == b and a in self.unit and not left and not right:
             return S.One
@@ -199,15 +201,35 @@ def product(*factors: Any) -> Any:
 def zero(e: Expr) -> bool:
     """Whether an expression without sums inside our heads is found to be zero."""
     table = {leaf: stand_in(leaf) for leaf in leaves(e) if getattr(leaf, "is_term", False)}
-    plain = swapped(e, table)
-    plain = sympy.expand(plain)
+    whole = swapped(e, table)
+    plain = sympy.expand(whole)
     if plain == 0:
         return True
     if plain.has(sympy.sin, sympy.cos, sympy.tan):
         plain = sympy.expand(sympy.expand_trig(plain))
-    if plain == 0 or plain.count_ops() > LONG:
-        return plain == 0
-    return sympy.cancel(sympy.together(plain)) == 0
+    if plain == 0:
+        return True
+    rational = _rational(whole)
+    short = (e for e in (rational, plain) if e.count_ops() <= LONG)
+    return any(sympy.cancel(sympy.together(e)) == 0 for e in short)
+
+
+def _rational(e: Any) -> Any:
+    """The expression with `a^(n + b)` as `a^n` times a symbol for `a^b`, n an integer."""
+    table: dict[Any, Any] = {}
+    for p in e.atoms(Pow):
+        n, b = p.exp.as_coeff_Add()
+        if n.is_Rational and not (p.exp.is_number and not p.exp.is_Rational):
+            base, whole = sympy.expand(p.base), sympy.floor(n)
+            b += n - whole
+            sign, size = (-1, -b) if b.could_extract_minus_sign() else (1, b)
+            table[p] = base**whole * (S.One if b == 0 else _power(base, size) ** sign)
+    return e.xreplace(table) if table else e
+
+
+@lru_cache(maxsize=1 << 12)
+def _power(base: Expr, exponent: Expr) -> Any:
+    return sympy.Dummy(positive=base.is_positive)
 
 
 # ---- scalars

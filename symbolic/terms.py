@@ -877,6 +877,9 @@ class Trace(ScalarTerm):
             return Trace(m.args[0])
         return make(cls, m)
 
+    def _eval_is_extended_nonnegative(self) -> bool | None:
+        return True if getattr(self.args[0], "semidefinite", False) else None
+
 
 class Dimension(ScalarTerm):
     """The number of components of a vector."""

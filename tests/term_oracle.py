@@ -1,7 +1,8 @@
 """A hand-written evaluator of terms, plain recursion over heads: the oracle of the symbolic tests.
 
 It shares nothing with the programs of the numeric part. An environment maps points and parameters
-to arrays, measures to pairs (points, weights).
+to arrays, measures to pairs (points, weights). Values may be complex where all heads are
+holomorphic: then the imaginary part at a tiny imaginary step is the derivative.
 """
 
 from functools import singledispatch
@@ -42,12 +43,23 @@ def atoms_of(measure, env):
     return env[measure]
 
 
+def number(x):
+    """A Python number, complex where it has an imaginary part by type."""
+    return complex(x) if np.iscomplexobj(x) else float(x)
+
+
+def as_sympy(x):
+    if isinstance(x, complex):
+        return sp.Float(x.real, 20) + sp.I * sp.Float(x.imag, 20)
+    return sp.Float(x, 20)
+
+
 def law(term, y, energy, env):
     """Weights of a Gibbs law, and log Z."""
     points, weights = atoms_of(term.measure, env)
     scores = np.array([value(energy, env | {y: p}) for p in points])
-    kernel = weights * np.exp(scores - scores.max())
-    return points, kernel / kernel.sum(), scores.max() + np.log(kernel.sum())
+    kernel = weights * np.exp(scores - scores.real.max())
+    return points, kernel / kernel.sum(), scores.real.max() + np.log(kernel.sum())
 
 
 @head_value.register(s.Point)
@@ -155,17 +167,17 @@ def _(term: s.Diagonal, env):
 
 @head_value.register
 def _(term: s.Dot, env):
-    return float(value(term.args[0], env) @ value(term.args[1], env))
+    return number(value(term.args[0], env) @ value(term.args[1], env))
 
 
 @head_value.register
 def _(term: s.Component, env):
-    return float(value(term.args[0], env)[int(term.args[1])])
+    return number(value(term.args[0], env)[int(term.args[1])])
 
 
 @head_value.register
 def _(term: s.Trace, env):
-    return float(np.trace(value(term.args[0], env)))
+    return number(np.trace(value(term.args[0], env)))
 
 
 @head_value.register
@@ -197,7 +209,7 @@ def _(term: s.Cumulant, env):
     def moment(indices):
         total = 0.0
         for k in range(len(points)):
-            product = np.float64(p[k])
+            product = p[k]
             for i in indices:
                 product = np.multiply.outer(product, samples[i][k])
             total = total + product
@@ -221,7 +233,7 @@ def joint_cumulant(moment, samples, indices):
             start = sum(samples[k].ndim - 1 for k in order[: order.index(i)])
             axes.extend(range(start, start + samples[i].ndim - 1))
         total = total + np.transpose(product, axes)
-    return total if np.ndim(total) else float(total)
+    return total if np.ndim(total) else number(total)
 
 
 def all_partitions(items):
@@ -244,7 +256,8 @@ def _(term: sp.Expr, env):
         for body, condition in term.args:
             if truth(condition, env):
                 return value(body, env)
-    return float(term.func(*(sp.Float(value(a, env), 20) for a in term.args)))
+    found = term.func(*(as_sympy(value(a, env)) for a in term.args)).evalf(20)
+    return float(found) if found.is_real else complex(found)
 
 
 def truth(condition, env):
@@ -264,14 +277,14 @@ def _(term: sp.Add, env):
 
 @head_value.register
 def _(term: sp.Mul, env):
-    return float(np.prod([value(a, env) for a in term.args]))
+    return number(np.prod([value(a, env) for a in term.args]))
 
 
 @head_value.register
 def _(term: sp.exp, env):
-    return float(np.exp(value(term.args[0], env)))
+    return number(np.exp(value(term.args[0], env)))
 
 
 @head_value.register
 def _(term: sp.Pow, env):
-    return float(np.float64(value(term.args[0], env)) ** value(term.args[1], env))
+    return number(np.asarray(value(term.args[0], env)) ** value(term.args[1], env))

@@ -80,6 +80,24 @@ def test_derivative_in_the_measure(term, seed):
     assert agrees(value(gateaux(term, MassAt(MU, Z)), env), want)
 
 
+TINY = 1e-30
+
+
+@settings(max_examples=60, deadline=None)
+@given(vectors(), st.sampled_from(POINTS), SEEDS)
+def test_first_derivatives_by_a_complex_step(term, point, seed):
+    """`Im f(x + i h u) / h` has no difference in it: exact to rounding, at h = 1e-30."""
+    env = environment(seed)
+    near = lambda change: np.imag(value(term, env | change)) / TINY  # noqa: E731
+    want = near({point: env[point] + 1j * TINY * env[U]})
+    assert agrees(value(gateaux(term, Along(point, U)), env), want, 1e-11)
+    want = near({C: env[C] + 1j * TINY})
+    assert agrees(value(gateaux(term, Along(C, sp.S.One)), env), want, 1e-11)
+    points, weights = env[MU]
+    want = near({MU: (np.vstack([points, env[Z]]), np.append(weights, 1j * TINY))})
+    assert agrees(value(gateaux(term, MassAt(MU, Z)), env), want, 1e-11)
+
+
 @settings(max_examples=40, deadline=None)
 @given(vectors(4), SEEDS)
 def test_second_derivative_in_the_measure(term, seed):

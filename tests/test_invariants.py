@@ -327,3 +327,108 @@ def test_wrong_quantities_are_named():
         vlasov.conserves(norm2(Y))
     with pytest.raises(TypeError, match="expected a name"):
         vlasov.conserves(3.5)
+
+
+def special(term, **values):
+    """A field or a term with numbers or terms for its parameters, by name."""
+    atoms = {a: values[a.name] for a in term.free_symbols if getattr(a, "name", None) in values}
+    return s.substitute(term, atoms)
+
+
+PLUS, EXPONENT = Scalar("K", positive=True), Scalar("beta", positive=True)
+SWARM = field(special(library.cucker_smale(2).term, K=PLUS))
+LINE = library.cucker_smale(1)
+ATTENTION_ON_SPHERE = special(
+    library.sphere_attention().term, V=s.Identity(X), A=BETA * s.Identity(X)
+)
+VELOCITY = integral(block(X, 2, 4), X, MU)
+KINETIC = integral(norm2(block(X, 2, 4)) / 2, X, MU)
+DOCUMENTED = {  # what the docstrings of the library say, decided symbolically
+    "sphere attention, length": (library.sphere_attention(perceptron=True), norm2(X), "conserved",
+                                 ON_SPHERE),
+    "sphere attention, energy": (field(ATTENTION_ON_SPHERE), "energy", "dissipated", ON_SPHERE),
+    "unnormalised, length": (library.sphere_unnormalised_attention(), norm2(X), "conserved",
+                             ON_SPHERE),
+    "unnormalised, energy": (library.sphere_unnormalised_attention(), "energy", "dissipated",
+                             ON_SPHERE),
+    "Cucker-Smale, velocity": (library.cucker_smale(2), VELOCITY, "conserved", {}),
+    "Cucker-Smale, kinetic": (SWARM, KINETIC, "dissipated", {}),
+    "Cucker-Smale, energy": (SWARM, "energy", "dissipated", {}),
+    "Motsch-Tadmor, velocity": (library.motsch_tadmor(2), VELOCITY, "not decided", {}),
+    **{f"Cucker-Smale, {b}": (field(special(LINE.term, beta=b)),
+                              library.cucker_smale_momentum(b), "conserved", {})
+       for b in (sp.Rational(1, 2), sp.S(1), sp.Rational(3, 2), sp.S(2))},
+    **{f"{name}, {q}": (made, q, verdict, {})
+       for name, made in {"Kuramoto": library.kuramoto(), "order": library.kuramoto_order()}.items()
+       for q, verdict in {"mean": "conserved", "energy": "dissipated"}.items()},
+    **{f"consensus, {q}": (library.consensus(lambda r: (1 + r) ** -EXPONENT), q, verdict, {})
+       for q, verdict in {"mean": "conserved", "variance": "dissipated", "energy": "dissipated",
+                          "second moment": "dissipated"}.items()},
+    **{f"aggregation, {q}": (library.aggregation(lambda r: sp.log(1 + norm2(r))), q, verdict, {})
+       for q, verdict in {"mean": "conserved", "energy": "dissipated"}.items()},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_invariants_of_the_library(name):
+    flow, quantity, verdict, known = DOCUMENTED[name]
+    found = flow.vlasov().conserves(quantity, **known)
+    assert found.verdict == verdict
+
+
+def test_energies_of_kernels_with_a_symbolic_exponent():
+    flow = library.consensus(lambda r: (1 + r) ** -EXPONENT)
+    energy = flow.vlasov().gradient().energy
+    env = environment(2) | {EXPONENT: 0.6}
+    slope = value(slope_of(energy, MU, X), env)
+    np.testing.assert_allclose(slope, -value(flow.term, env), atol=1e-12)
+
+
+def test_the_velocities_of_motsch_tadmor_stay_in_their_hull_and_their_mean_moves():
+    """Numerically: no rule decides it."""
+    rng = np.random.default_rng(0)
+    points, weights = rng.normal(size=(6, 4)) * [1, 1, 2, 2], rng.uniform(0.1, 0.3, 6)
+    flow = library.motsch_tadmor(2).bind(beta=0.7)
+    path = flow.flow(points, weights, 2.0, steps=100, trajectory=True)
+    directions = rng.normal(size=(20, 2))
+    reach = (path[:, :, 2:] @ directions.T).max(axis=1)
+    assert np.all(np.diff(reach, axis=0) < 1e-9)
+    mean = weights @ path[:, :, 2:]
+    assert np.abs(mean[-1] - mean[0]).max() > 1e-2
+
+
+FORCES = {
+    "gaussian": lambda q, r: 2 * gauss(q - r) * (q - r),
+    "with a trap": lambda q, r: 2 * gauss(q - r) * (q - r) - q,
+    "symbolic exponent": lambda q, r: -((1 + norm2(q - r)) ** -EXPONENT) * (q - r),
+}
+
+
+@pytest.mark.parametrize("name", FORCES)
+def test_the_energy_of_a_second_order_field_is_found(name):
+    q, v, r = block(X, 0, 2), block(X, 2, 4), block(Y, 0, 2)
+    flow = field(stack(v, integral(FORCES[name](q, r), Y, MU)))
+    found = flow.vlasov().conserves("energy")
+    assert found.verdict == "conserved"
+    rng = np.random.default_rng(1)
+    points, weights = rng.normal(size=(5, 4)), rng.uniform(0.1, 0.4, 5)
+    energy = sp.sympify(s.energies.mechanical_energy(flow))
+    values = {"beta": 0.6} if name == "symbolic exponent" else {}
+    path = flow.bind(**values).flow(points, weights, 1.0, steps=200, trajectory=True)
+    kept = [value(energy, {MU: (z, weights), EXPONENT: 0.6}) for z in path[::50]]
+    np.testing.assert_allclose(kept, kept[0], rtol=1e-8)
+    kinetic = [value(KINETIC, {MU: (z, weights)}) for z in path[::50]]
+    assert np.ptp(kinetic) > 1e-3
+
+
+@pytest.mark.parametrize("beside", ["not central", "reads velocities", "grows with the source"])
+def test_second_order_fields_without_a_potential_get_none(beside):
+    q, v, r = block(X, 0, 2), block(X, 2, 4), block(Y, 0, 2)
+    turned = stack(-component(q - r, 1), component(q - r, 0))
+    force = {
+        "not central": turned, "reads velocities": block(Y, 2, 4) * 2 - v + q - r,
+        "grows with the source": norm2(r) * (q - r),
+    }[beside]  # fmt: skip
+    flow = field(stack(v, integral(force, Y, MU)))
+    assert flow.vlasov().conserves("energy").verdict == "not decided"
+    assert s.energies.mechanical_energy(flow) == KINETIC

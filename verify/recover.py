@@ -21,7 +21,7 @@ from .support import support_violation
 from .tagging import LARGEST_DECODED, binary_weights, decode, margin
 
 FINEST = 2.0**-26
-FINEST_OF_LISTS = 2.0**-9
+FINEST_OF_LISTS = 2.0**-8
 _PROBES = (1, 2, 3, 4, 5, 5)
 _FACTORS = (1.0, 8.0, 0.125, 64.0)
 
@@ -58,7 +58,7 @@ def recover_in_context_map(
 
     Args:
         candidate: what `verify` takes. A list of tokens without weights carries masses that are
-            multiples of 1/4096 alone, and tags of mass 1/512 by default: other weights are a
+            multiples of 1/4096 alone, and tags of mass 1/256 by default: other weights are a
             ValueError at the call.
         eps: the mass of the tag; by default 2^-26, or 64 times the rounding of the output masses.
         domain: for a bound symbolic map, or to override the candidate's.
@@ -243,19 +243,22 @@ class _Tagging:
         return heads, np.array([masses[group].sum() for group in groups])
 
     def _mass(self, eps: float) -> float:
-        """The mass nearest below eps that the candidate can carry beside this measure."""
+        """A mass of at most eps that the candidate can carry beside this measure."""
         if not self.owner.subject.lists:
             return eps
         try:
             atoms = int(as_counts(self.weights, LARGEST // 2).sum())
         except Unsupported as unsupported:
             raise ValueError(f"{title(self.owner.candidate)}: {unsupported}.") from unsupported
-        masses = sorted(_masses_beside(atoms), reverse=True)
-        return next((mass for mass in masses if mass <= eps), masses[-1])
+        masses = _masses_beside(atoms)
+        return next((mass for mass in masses if mass <= eps), min(masses))
 
 
 def _masses_beside(atoms: int) -> list[float]:
-    """Masses of t more tokens beside r copies of a list: lists of up to 256 or of 2^k tokens."""
+    """Masses of t more tokens beside r copies of a list, the shortest whole list first.
+
+    Lists have up to 256 tokens, or 512, 1024, ...: others are not asked for.
+    """
     short = [1 / (copies * atoms + 1) for copies in range(1, max(2, 255 // atoms + 1))]
     totals = [2**k for k in range(9, 13) if 2**k > atoms]
     return short + [(total % atoms or atoms) / total for total in totals]

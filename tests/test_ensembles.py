@@ -271,6 +271,21 @@ def test_all_workers_lost_at_once(client):
 
 
 @pytest.mark.slow
+def test_an_interruption_on_machines(client):
+    evaluation = Ensemble(BOUND, client=client, rows=5, engine="numpy").start(
+        POINTS, WEIGHTS, QUERIES
+    )
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.run(Interrupting(3))
+    assert evaluation.finished == 3
+    later = Interrupting(None)
+    got = evaluation.run(later)
+    assert len(later.shares) == evaluation.total - 3
+    want = Ensemble(BOUND, rows=5, engine="numpy")(POINTS, WEIGHTS, QUERIES)
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.slow
 def test_a_wrong_call_is_told_at_once(client):
     with pytest.raises(ValueError, match="expected an engine of"):
         Ensemble(BOUND, client=client, engine="abacus")(POINTS, WEIGHTS, QUERIES)

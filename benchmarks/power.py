@@ -158,7 +158,7 @@ def draw(found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="How often the checkers are wrong.")
     parser.add_argument("study", choices=["good", "planted", "table"])
     parser.add_argument("--maps", type=int, default=25)
     parser.add_argument("--seeds", type=int, default=1)

@@ -230,9 +230,11 @@ def zoom(
             chain = ((*intervals, interval), (*rises, rise), size)
             heapq.heappush(heap, (urgency(interval, size), *chain))
 
-    bends = [0.0, *(curve.bent(*map(float, grid[k : k + 3]), bend) for k in range(knots - 2)), 0.0]
+    at = [float(t) for t in grid]
+    inner = [curve.bent(at[k], at[k + 1], at[k + 2], bend) for k in range(knots - 2)]
+    bends = [0.0, *inner, 0.0]
     for k in range(knots - 1):
-        push((float(grid[k]), float(grid[k + 1])), (), (), max(bends[k], bends[k + 1]))
+        push((at[k], at[k + 1]), (), (), max(bends[k], bends[k + 1]))
     best: Zoom | None = None
     while heap:
         if power < 1 and len(curve.known) > 0.6 * calls:
@@ -263,8 +265,8 @@ def jump_on(zoomed: Zoom | None, floor: float, resolution: float) -> bool:
     """
     if zoomed is None or zoomed.rise <= floor or zoomed.widths[-1] >= 1e-7:
         return False
-    seen = [(w, r) for w, r in zip(zoomed.widths, zoomed.rises, strict=True) if w >= resolution]
-    return bool(seen) and persists(*zip(*seen, strict=True), floor)
+    count = sum(width >= resolution for width in zoomed.widths)
+    return count > 0 and persists(zoomed.widths[:count], zoomed.rises[:count], floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,8 @@ class Modulus:
         curve = self.curve()
         if len(curve) < 4 or curve[-1][0] < 100 * curve[0][0]:
             return None
-        slope = np.polyfit(*np.log10(np.array(curve)).T, 1)[0]
+        distances, changes = np.log10(np.array(curve)).T
+        slope = np.polyfit(distances, changes, 1)[0]
         return float(np.clip(slope, 0.0, 1.0))
 
     def evidence(self) -> dict[str, Any]:
@@ -58,7 +59,9 @@ class Modulus:
             "worst pairs": [self._shown(scale) for scale in sorted(self.worst)[:: 2 * PER_DECADE]],
         }
         exponent = self.exponent()
-        return shown if exponent is None else {"Hölder exponent of the curve, estimated": exponent, **shown}
+        if exponent is not None:
+            shown["Hölder exponent of the curve, estimated"] = exponent
+        return shown
 
     def _shown(self, scale: int) -> dict[str, Any]:
         distance, change, pair = self.worst[scale]

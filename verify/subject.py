@@ -79,7 +79,9 @@ class Subject:
 
     def __init__(self, candidate: Candidate):
         self.candidate = candidate
-        self.fn = candidate.bound.prepared() if isinstance(candidate, Symbolic) else candidate.fn
+        self.fn: Any = candidate.fn
+        if isinstance(candidate, Symbolic):
+            self.fn = candidate.bound.prepared()
         self.domain = candidate.domain
         self.rows = not isinstance(candidate, MeasureMap)
         self.in_context = isinstance(candidate, (InContextMap, Symbolic))
@@ -208,9 +210,10 @@ class Subject:
             self.seconds += time.perf_counter() - started
 
     def _array(self, out: Any, atoms: Atoms, what: str = "function") -> np.ndarray:
-        if type(out) is np.ndarray and out.dtype == np.float64:
+        plain: Any = out
+        if type(plain) is np.ndarray and plain.dtype == np.float64:
             self.dtypes.add("float64")
-            return out.copy()  # the common case; the function may keep its array and change it
+            return plain.copy()  # the common case; the function may keep its array and change it
         if "bfloat16" in str(getattr(out, "dtype", "")):  # NumPy has no such type
             self.dtypes.add("bfloat16")
             out = out.float() if hasattr(out, "detach") else out.astype("float32")

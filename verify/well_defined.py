@@ -144,10 +144,10 @@ def _query_violation(
     x = subject.domain.sample(rng, 3)
     asked = (x, x[2:], x[1:2], x[:1])
     seen = subject.query_many([(points, weights, queries) for queries in asked])
-    failed = next((value for value in seen if isinstance(value, Undefined)), None)
-    if failed is not None:
-        return _undefined(failed)
-    together, *singles = seen
+    for value in seen:
+        if isinstance(value, Undefined):
+            return _undefined(value)
+    together, *singles = [value for value in seen if not isinstance(value, Undefined)]
     alone = np.concatenate(singles)
     if together.shape != alone.shape:
         return None

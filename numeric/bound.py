@@ -104,7 +104,7 @@ class Bound:
             weights: (n,) >= 0, of positive sum, which need not be one; atoms of weight zero count
                 for nothing. None gives each atom 1/n.
             x: (m, d) the queries; (d,) is one query.
-            engine: "auto", "native" (compiled C), "numpy", "reference" or "mpmath"; see
+            engine: "auto", "native" (compiled C), "cuda", "numpy", "reference" or "mpmath"; see
                 `engine_status`.
             dtype: what to compute in and return, by default the floating type of the points.
             points_by_name: the further points of a derived term, (k, d) each, by their names; the
@@ -174,7 +174,8 @@ class Bound:
         Args:
             items: triples (points (n, d), weights (n,) or None, x (m, d)), their sizes as they
                 like and their dimension and floating type one; NumPy arrays.
-            engine: "auto" and "native" make one call, another engine one an item.
+            engine: "auto" and "native" make one call, "cuda" one launch a step, another engine one
+                call an item.
 
         Returns:
             An array (m, ...) for each item, with the same bits as `prepared()` gives it alone.

@@ -1,6 +1,6 @@
 """The engines by name: what each needs, and which one `auto` takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from .arrays import namespace, to_numpy
 from .blocked import evaluate
 from .compiler import CompilerMissing, compiler
-from .cuda import CudaMissing, evaluate_cuda, missing
+from .cuda import CudaMissing, evaluate_batch, evaluate_cuda, missing
 from .native import Unsupported, evaluate_native
 from .program import Program
 from .reference import Inputs, interpret
@@ -132,16 +132,34 @@ def _native(request: Request) -> Any:
     return request.answer(value)
 
 
-def _cuda(request: Request, accumulate: str = "tiles") -> Any:
-    on_device = array_api_compat.is_cupy_array(request.like)
-    inputs = request.in_dtype() if on_device else request.on_numpy(request.dtype)
+def run_together(engine: str, requests: Sequence[Request]) -> list | None:
+    """The values of requests of one program in one launch a step; None for other engines."""
+    if engine not in _CUDA or len({request.dtype for request in requests}) != 1:
+        return None
+    return _cuda(requests, _CUDA[engine])
+
+
+def _cuda(requests: Sequence[Request], accumulate: str) -> list:
+    first = requests[0]
+    on_device = array_api_compat.is_cupy_array(first.like)
+    inputs = [r.in_dtype() if on_device else r.on_numpy(r.dtype) for r in requests]
     try:
-        value = evaluate_cuda(request.program, inputs, request.order, accumulate)
+        values = evaluate_batch(first.program, inputs, first.order, accumulate)
     except Unsupported as reason:
         raise ValueError(f"engine='cuda' has no kernel for {reason}; use engine='numpy'") from None
     except CudaMissing as reason:
         raise ValueError(f"engine='cuda' is not there: {reason}") from None
-    return value if on_device else request.answer(to_numpy(value))
+    if on_device:
+        return values
+    return [r.answer(to_numpy(value)) for r, value in zip(requests, values, strict=True)]
+
+
+def _cuda_one(request: Request, accumulate: str) -> Any:
+    return _cuda([request], accumulate)[0]
+
+
+_CUDA = {"cuda": "tiles", "cuda:compensated": "compensated", "cuda:float64": "float64"}
+"""The engine with the ways to keep long sums."""
 
 
 def _mpmath(request: Request) -> Any:
@@ -176,8 +194,6 @@ _ENGINES: Mapping[str, Any] = {
     "reference": _reference,
     "numpy": _numpy,
     "native": _native,
-    "cuda": _cuda,
-    "cuda:compensated": partial(_cuda, accumulate="compensated"),
-    "cuda:float64": partial(_cuda, accumulate="float64"),
+    **{name: partial(_cuda_one, accumulate=way) for name, way in _CUDA.items()},
     "mpmath": _mpmath,
 }

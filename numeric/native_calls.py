@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .compiler import CompilerMissing, compiler
+from .engines import run, run_together
 from .native import PAIRS_FOR_THREADS, Unsupported, loaded, processors
 from .native_driver import REFUSED, Signature, parameters
 from .program import Program
@@ -177,6 +178,8 @@ def batch(bound: Any, items: Sequence[tuple[Any, Any, Any]], engine: str) -> lis
     value = _together(bound, items) if engine in ("auto", "native") else None
     if value is not None:
         return value
+    if engine.startswith("cuda"):
+        return _on_device(bound, items, engine)
     one, values = bound if engine != "auto" else bound.prepared(), []
     for number, (points, weights, x) in enumerate(items):
         try:
@@ -184,6 +187,18 @@ def batch(bound: Any, items: Sequence[tuple[Any, Any, Any]], engine: str) -> lis
         except ValueError as reason:
             raise ValueError(f"item {number}: {reason}") from None
     return values
+
+
+def _on_device(bound: Any, items: Sequence[tuple[Any, Any, Any]], engine: str) -> list:
+    """One launch a step; items of several floating types one after the other."""
+    requests = []
+    for number, (points, weights, x) in enumerate(items):
+        try:
+            requests.append(bound.request(points, weights, x, None, {}))
+        except ValueError as reason:
+            raise ValueError(f"item {number}: {reason}") from None
+    values = run_together(engine, requests)
+    return [run(engine, request) for request in requests] if values is None else values
 
 
 def _together(bound: Any, items: Sequence[tuple[Any, Any, Any]]) -> list[np.ndarray] | None:

@@ -401,6 +401,18 @@ def test_what_is_missing_is_said_and_left_by_auto():
     assert bound(points, None, points).shape == (30, 2)
 
 
+def test_a_machine_without_cupy(monkeypatch):
+    monkeypatch.setattr(cuda, "find_spec", lambda name: None)
+    cuda.missing.cache_clear()
+    bound = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    try:
+        assert "pip install" in engine_status()["cuda"]
+        with pytest.raises(ValueError, match="CuPy is not installed; pip install"):
+            bound([[1.0]], None, [[1.0]], engine="cuda")
+    finally:
+        cuda.missing.cache_clear()
+
+
 class Module:
     """What stands in for a module on a device: the same text on this processor."""
 
@@ -452,8 +464,15 @@ def test_the_engine_from_call_to_answer(engine, pretended):
 
 
 def test_batches_from_call_to_answer(pretended):
-    program = lower(MAPS["softmax"].term)
-    batch = [cloud(n, 3, 2, seed=n) for n in (1, 7, 33)]
-    batch = [Inputs(b.points, b.measures, batch[0].parameters) for b in batch]
-    for inputs, value in zip(batch, cuda.evaluate_batch(program, batch, ("x",)), strict=True):
-        close(program, inputs, ("x",), value)
+    bound = SymbolicMap(x + gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    rng = np.random.default_rng(0)
+    items = [(rng.normal(size=(n, 2)), None, rng.normal(size=(3, 2))) for n in (1, 7, 33)]
+    values = bound.batch(items, engine="cuda")
+    for item, value in zip(items, values, strict=True):
+        np.testing.assert_allclose(value, bound(*item, engine="reference"), rtol=1e-12)
+        np.testing.assert_array_equal(value, bound(*item, engine="cuda"))
+    mixed = [items[0], tuple(None if a is None else a.astype(np.float32) for a in items[1])]
+    kinds = [value.dtype.name for value in bound.batch(mixed, engine="cuda")]
+    assert kinds == ["float64", "float32"] and bound.batch([], engine="cuda") == []
+    with pytest.raises(ValueError, match="item 1: expected points of shape"):
+        bound.batch([items[0], (np.ones(3), None, np.ones((1, 2)))], engine="cuda")

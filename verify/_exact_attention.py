@@ -229,4 +229,4 @@ def _tokens(points: Any, weights: Any) -> DiscreteMeasure:
     if points is not None:
         return DiscreteMeasure(points, weights)
     rng = np.random.default_rng(2)
-    return DiscreteMeasure(rng.normal(size=(7, 2)), rng.dirichlet(np.ones(7)))
+    return DiscreteMeasure(0.6 * rng.normal(size=(7, 2)), rng.dirichlet(np.ones(7)))

@@ -222,7 +222,7 @@ def motsch_tadmor_pair(gap: float = 0.5, speed: float = 0.9, *, time: float = 2.
 
 
 def aggregation_pair(
-    separation: Any = (1.5, -0.8), weights: Any = (0.4, 0.6), *, time: float = 1.0
+    separation: Any = (0.9, -0.5), weights: Any = (0.4, 0.6), *, time: float = 1.0
 ) -> ExactSolution:
     """Two particles in the energy `|r|^4 / 4`: `r = r_0 / sqrt(1 + 2 |r_0|^2 |mu| t)`.
 

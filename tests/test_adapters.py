@@ -4,6 +4,7 @@ import copy
 import pickle
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -71,7 +72,10 @@ def test_a_function_has_the_type_of_what_it_refers_to(torch):
     matrix = torch.ones(4, 3, dtype=torch.float16)
     by = pf.torch_module
     assert by(lambda t: layer(t), BOX).fn(TOKENS).dtype == torch.float64
+    layers = {"first": [matrix]}
     assert by(lambda t: t @ matrix, BOX).fn(TOKENS).dtype == torch.float16
+    assert by(lambda t: t @ layers["first"][0], BOX).fn(TOKENS).dtype == torch.float16
+    assert by(partial(torch.matmul, other=matrix), BOX).fn(TOKENS).dtype == torch.float16
     assert by(layer.forward, BOX).fn(TOKENS).dtype == torch.float64
     assert by(lambda t: t + 1, BOX).fn(TOKENS).dtype == torch.float32
 
@@ -168,7 +172,7 @@ WRONG = [
 def test_what_goes_wrong_in_the_wild_is_refuted(maps, name, condition, operation):
     layer = getattr(maps, name)()
     candidate = pf.torch_module(layer, BOX, weighted=name in maps.WEIGHTED)
-    finding = pf.verify(candidate, conditions=[condition], budget=4.0)[condition]
+    finding = pf.verify(candidate, conditions=[condition], budget=10.0)[condition]
     assert finding.verdict == "refuted", finding.reason
     assert finding.counterexample.operation == operation
     assert finding.counterexample.replay() == "STILL FAILS"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -260,30 +261,34 @@ def _tensors(module: Any) -> Iterator[Any]:
     import torch
 
     if isinstance(module, torch.nn.Module):
-        held = [*module.parameters(), *module.buffers()]
+        held = chain(module.parameters(), module.buffers())
     elif isinstance(module, torch.Tensor):
         held = [module]
     elif isinstance(module, partial):
-        held = [*_each(module.func, *module.args, *module.keywords.values())]
+        held = _each(module.func, *module.args, *module.keywords.values())
     elif inspect.ismethod(module):
-        held = [*_each(module.__self__)]
+        held = _each(module.__self__)
     elif inspect.isfunction(module):
         names = inspect.getclosurevars(module)
-        held = [*_each(*names.nonlocals.values(), *names.globals.values())]
+        held = _each(*names.nonlocals.values(), *names.globals.values())
     elif hasattr(module, "__dict__") and not isinstance(module, (type, ModuleType)):
-        held = [*_each(*vars(module).values())]
+        held = _each(*vars(module).values())
     else:
         held = []
     return (tensor for tensor in held if tensor.is_floating_point())
 
 
 def _each(*values: Any) -> Iterator[Any]:
-    """The tensors of values that are tensors or modules themselves."""
+    """The tensors of values that are tensors or modules, or collections of them."""
     import torch
 
     for value in values:
         if isinstance(value, (torch.nn.Module, torch.Tensor)):
             yield from _tensors(value)
+        elif isinstance(value, (list, tuple)):
+            yield from _each(*value)
+        elif isinstance(value, dict):
+            yield from _each(*value.values())
 
 
 def _leading(out: Any) -> Any:

@@ -223,13 +223,13 @@ def drawn(examples, names, engines):
     return decorate
 
 
-@drawn(100, DRAWN, ["reference", "numpy"])
+@drawn(60, DRAWN, ["reference", "numpy"])
 def test_drawn_inputs(name, engine, **case):
     assert holds(DRAWN[name], engine, **case)
 
 
 @pytest.mark.skipif(not NATIVE, reason="there is no C compiler")
-@drawn(40, COMPILED, ["native"])
+@drawn(25, COMPILED, ["native"])
 def test_drawn_inputs_of_kernels(name, engine, **case):
     assert holds(DRAWN[name], engine, **case)
 

@@ -16,7 +16,7 @@ def pair(seed, n, m, d, scale=1.0, shift=0.0):
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.integers(0, 1000), st.integers(1, 30), st.integers(1, 30), st.integers(1, 4),
     st.integers(1, 40), st.sampled_from([1e-6, 1.0, 1e8]), st.sampled_from([0.0, 1e4]),

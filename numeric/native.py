@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .compiler import compiled
-from .native_blocks import VECTORS, render_native
+from .native_blocks import render_native
 from .native_driver import LOGS, Signature, driver
 from .native_operations import Unsupported as Unsupported
 from .native_prelude import PRELUDE
@@ -67,8 +67,7 @@ def loaded(program: Program, shapes: tuple[Shape, ...], dtype: str, signature: S
     """The compiled kernel of a program, its dimensions and its type."""
     kernel = render_native(program, shapes)
     bits = 8 * np.dtype(dtype).itemsize
-    block = f"#define BLOCK ({VECTORS} * LANES)"
-    below = f"{PRELUDE}\n{block}\n{c_functions(program)}\n{LOGS}"
+    below = f"{PRELUDE}\n{c_functions(program)}\n{LOGS}"
     above = driver(program, shapes, kernel, signature)
     library = compiled(f"#define REAL_BITS {bits}\n{below}\n{kernel.text}\n{above}")
     steps = len(schedule(program).steps)

@@ -23,10 +23,14 @@ from .schedule import Step, operand_row, schedule
 from .shapes import Shape
 
 VECTORS = 3
-"""Vectors of rows in a block."""
+"""Vectors of rows that a product takes together."""
 
 _ATOMS, _COMPONENTS = 4, 4
 """Of a matrix product, `VECTORS` times this many results lie in registers."""
+
+_GROUPS = 4
+_FEWEST_FOR_GROUPS = 32
+"""With so many components a block has several groups of vectors, which share a tile of atoms."""
 
 _MOST_FOR_TILE = 32
 """With more components a tile has half as many atoms, so that it stays in the cache."""
@@ -57,7 +61,8 @@ class BlockWriter(StepWriter):
 
     def __init__(self, tables: Tables, step: Step):
         super().__init__(tables, step)
-        self.vectors = 1 if step.axis is None else VECTORS
+        self.group = 1 if step.axis is None else VECTORS
+        self.vectors = self.group * (1 if step.axis is None else _groups(tables))
         self.tile = TILE if max(map(prod, tables.shapes)) <= _MOST_FOR_TILE else TILE // 2
         self.kept: dict[str, int] = {}
         self.segments: list[str] = []
@@ -77,6 +82,9 @@ class BlockWriter(StepWriter):
                 f"void step_{number}(T *const *B, const long *N, long begin, long end) {{",
                 *(f"  {line}" for line in self.header.values()),
                 f"  for (long first = begin; first < end; first += {self.vectors} * LANES) {{",
+                f"    const long left = (end - first + {self.group} * LANES - 1) / LANES;",
+                f"    const int used = left < {self.vectors} ? left / {self.group} * {self.group}",
+                f"                                          : {self.vectors};",
                 *(f"    V {name}_all[{self.vectors}]{n};" for name, n in sizes.items()),
                 *(f"    {line}" for line in self.segments),
                 "  }",
@@ -114,7 +122,7 @@ class BlockWriter(StepWriter):
         if not lines:
             return []
         return [
-            f"for (int u = 0; u < {self.vectors}; ++u) {{",
+            "for (int u = 0; u < used; ++u) {",
             "  const long i = first + u * LANES; (void)i;",
             *indented(lines),
             "}",
@@ -186,7 +194,9 @@ class BlockWriter(StepWriter):
             if found is None:
                 return None
             name = self.keep(self.name("dot"), self.tile)
-            lines = list(self.inner_products(*found, lambda u, a: f"{name}_all[{u}][j - j0 + {a}]"))
+            lines = list(
+                self.inner_products(*found, lambda u, a: f"{name}_all[g + {u}][j - j0 + {a}]")
+            )
             self.stages[index, row] = Array(f"(&{name}[j - j0])", (), True), lines
         return self.stages[index, row][0]
 
@@ -200,9 +210,9 @@ class BlockWriter(StepWriter):
         lines = list(
             self.inner_products(
                 *found,
-                lambda u, a: f"{law.name}_exponents_all[{u}][j - j0 + {a}]",
+                lambda u, a: f"{law.name}_exponents_all[g + {u}][j - j0 + {a}]",
                 lambda a: f"SPLAT({logs}[j + {a} < j1 ? j + {a} : j])",
-                lambda u: f"{law.name}_tile_all[{u}]",
+                lambda u: f"{law.name}_tile_all[g + {u}]",
             )
         )
         self.stages[-1 - law.energy.index, row] = Array("", (), True), lines
@@ -244,15 +254,17 @@ class BlockWriter(StepWriter):
         """
         n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
         self.products += 1
-        block, places = range(self.vectors), range(_ATOMS)
+        block, places = range(self.group), range(_ATOMS)
+        yield f"for (int g = 0; g < used; g += {self.group})"
         yield f"for (long j = j0; j < j1; j += {_ATOMS}) {{"
         for a in places:
             yield f"  const T *f{a} = {source} + (j + {a} < j1 ? j + {a} : j) * {n};"
         for u in block:
             yield f"  V {', '.join(f's{u}{a} = {{0}}' for a in places)};"
+        yield "  #pragma GCC unroll 4"
         yield f"  for (int c = 0; c < {n}; ++c) {{"
         for u in block:
-            yield f"    V row{u} = {vector}_all[{u}][c]; IN_REGISTER(row{u});"
+            yield f"    V row{u} = {vector}_all[g + {u}][c]; IN_REGISTER(row{u});"
         for a in places:
             adds = " ".join(f"s{u}{a} += row{u} * b;" for u in block)
             yield f"    {{ const V b = SPLAT(f{a}[c]); {adds} }}"
@@ -338,20 +350,22 @@ class BlockWriter(StepWriter):
         ):
             if not width or (width == _COMPONENTS and not whole):
                 continue
-            places = [(u, k) for u in range(self.vectors) for k in range(width)]
+            places = [(u, k) for u in range(self.group) for k in range(width)]
+            yield f"for (int g = 0; g < used; g += {self.group})"
             yield loop
             yield f"  V {', '.join(f's{u}{k} = {{0}}' for u, k in places)};"
             yield f"  const T *f = {source} + j0 * {n} + c;"
+            yield "  #pragma GCC unroll 2"
             yield f"  for (long j = 0; j < j1 - j0; ++j, f += {n}) {{"
-            for u in range(self.vectors):
-                yield f"    V p{u} = {buffer}_all[{u}][j]; IN_REGISTER(p{u});"
+            for u in range(self.group):
+                yield f"    V p{u} = {buffer}_all[g + {u}][j]; IN_REGISTER(p{u});"
             for k in range(width):
-                adds = " ".join(f"s{u}{k} += p{u} * b;" for u in range(self.vectors))
+                adds = " ".join(f"s{u}{k} += p{u} * b;" for u in range(self.group))
                 yield f"    {{ const V b = SPLAT(f[{k}]); {adds} }}"
             yield "  }"
             for u, k in places:
-                place = f"{target}[{u}][{at}c + {k}]"
-                scaled = f"{place} * {scale}_all[{u}]" if scale else place
+                place = f"{target}[g + {u}][{at}c + {k}]"
+                scaled = f"{place} * {scale}_all[g + {u}]" if scale else place
                 yield f"  {place} = {scaled} + s{u}{k};"
             yield "}"
 
@@ -428,8 +442,11 @@ class BlockWriter(StepWriter):
         return lines, after
 
 
+_ATOM_LOOP = ("#pragma GCC unroll 4", "for (long j = j0; j < j1; ++j) {")
+
+
 def _for_atoms(lines: list[str]) -> list[str]:
-    return ["for (long j = j0; j < j1; ++j) {", *indented(lines), "}"] if lines else []
+    return [*_ATOM_LOOP, *indented(lines), "}"] if lines else []
 
 
 def _new_scales(new: list[Law]) -> list[str]:
@@ -438,6 +455,11 @@ def _new_scales(new: list[Law]) -> list[str]:
         *(f"{law.name}_scale = vexp_nonpositive({law.name}_top - {law.name}_tile);" for law in new),
         *(f"{law.name}_top = {law.name}_tile;" for law in new),
     ]
+
+
+def _groups(tables: Tables) -> int:
+    longest = max((shape[0] for shape in tables.shapes if len(shape) == 1), default=1)
+    return _GROUPS if longest >= _FEWEST_FOR_GROUPS else 1
 
 
 class InterleavedWriter(StepWriter):
@@ -467,6 +489,8 @@ def _interleaved(lines: list[str]) -> Iterator[str]:
         words = line.strip()
         if words.startswith("for (long i = begin"):
             yield line.replace("i += LANES", "i += BLOCK")
+        elif words == _ATOM_LOOP[1]:
+            yield from _ATOM_LOOP
         elif words.endswith("{") or words in ("", "}") or words.startswith(_OF_ALL_ROWS):
             yield line
         else:
@@ -483,7 +507,7 @@ _OF_ALL_ROWS = ("const T *", "const long", "void")
 
 
 def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
-    """The kernel of a program, which takes `VECTORS` vectors of rows at a time.
+    """The kernel of a program, which takes `BLOCK` rows at a time.
 
     Raises:
         Unsupported: as for `render`.
@@ -491,10 +515,13 @@ def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
     tables = Tables(program, shapes)
     writers = [BlockWriter(tables, step) for step in schedule(program).steps]
     functions = [writer.function(number) for number, writer in enumerate(writers)]
+    vectors = VECTORS * _groups(tables)
     if not any(writer.products for writer in writers):
         tables = Tables(program, shapes)
         plain = [InterleavedWriter(tables, step) for step in schedule(program).steps]
         functions = [writer.function(number) for number, writer in enumerate(plain)]
+        vectors = VECTORS
     # The same number of parentheses: only a power of -1/2 is written like this.
     text = "\n".join(functions).replace("1 / (vsqrt(", "(vrsqrt(")
+    text = f"#define BLOCK ({vectors} * LANES)\n{text}"
     return Kernel(text, tuple(tables.slots), tuple(tables.counts))

@@ -31,7 +31,6 @@ void log_weights(const T *weights, long n, T *logs, T *unit) {
   }
   *unit = OF_TYPE(log)(largest);
 }
-long block(void) { return BLOCK; }
 """
 
 _HELPERS = r"""
@@ -56,6 +55,7 @@ static void to_rows(const T *given, long n, long d, long rows, T *out) {
 static void to_atoms(const T *made, long n, long d, long rows, T *out) {
   for (long i = 0; i < n; ++i) for (long c = 0; c < d; ++c) out[i * d + c] = made[c * rows + i];
 }
+long block(void) { return BLOCK; }
 static long padded(long n) { return (n + BLOCK - 1) / BLOCK * BLOCK; }
 """
 

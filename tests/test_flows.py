@@ -219,9 +219,9 @@ def test_points_of_a_sphere_never_drift():
 @pytest.mark.parametrize("method, order", [("euler", 1), ("rk4", 4)])
 def test_orders_on_the_sphere(method, order):
     exact = ON_SPHERE.flow(
-        TOKENS, WEIGHTS, 2.0, method="dopri5", rtol=1e-13, atol=1e-14, engine="numpy"
+        TOKENS, WEIGHTS, 2.0, method="dopri5", rtol=1e-12, atol=1e-13, engine="numpy"
     )
-    steps = np.array([16, 32, 64, 128])
+    steps = np.array([12, 24, 48])
     errors = [
         np.abs(
             ON_SPHERE.flow(
@@ -232,7 +232,7 @@ def test_orders_on_the_sphere(method, order):
         for k in steps
     ]
     slope = -np.polyfit(np.log(steps), np.log(errors), 1)[0]
-    assert slope == pytest.approx(order, abs=0.1)
+    assert slope == pytest.approx(order, abs=0.2)
 
 
 def test_fields_are_asked_on_the_sphere_alone():

@@ -64,7 +64,7 @@ def test_negative_scalars():
     assert sp.exp(2 * sp.log(PLUS)) == PLUS**2 and sp.log(sp.exp(C)) == C
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(vectors(4), st.data(), st.integers(0, 50))
 def test_signs_of_random_terms_are_those_of_their_values(v, data, seed):
     h = data.draw(st.one_of(scalars(st.just(v)), nonlinear(scalars(st.just(v)))))

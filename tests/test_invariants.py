@@ -208,7 +208,7 @@ def test_gradients_have_no_witness(name):
     assert (found is not None) == (name in WEIGHTED)
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(1))
 def test_exact_values_are_those_of_the_oracle(seed):
     from pushforward.symbolic.exact import exact
 

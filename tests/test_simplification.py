@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 100)
 TERMS = vectors(4)
 NUMBERS = st.one_of(scalars(TERMS), nonlinear(scalars(TERMS)))
 MEASURES = st.sampled_from((MU, NU, P))
-quick = settings(max_examples=60, deadline=None)
+quick = settings(max_examples=40, deadline=None)
 SMALL = vectors(2)
 FACTORS = st.builds(
     lambda c, v: c * v,
@@ -33,7 +33,7 @@ def at(term, old, new):
     return s.substitute(term, {old: new})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(TERMS, SEEDS)
 def test_no_value_changes(term, seed):
     env = surroundings(seed)

@@ -24,7 +24,6 @@ from .pinpoint import close_in, settles_not
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
-SEARCHES = 8
 LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -47,17 +46,14 @@ def check_continuous(
     if subject.lists:
         outcome.violation = _rare_token(subject, noise, seed, work, outcome)
     while outcome.violation is None and work.left > 0 and turn < 4000:
-        if turn in (48, 96, 192, 384) and not isinstance(subject.domain, FiniteSet):
-            atoms = 1 if turn in (48, 192) else 2
+        if turn in (24, 48, 96, 192) and not isinstance(subject.domain, FiniteSet):
+            atoms = 1 if turn in (24, 96) else 2
             closing = work.share(0.5)
-            for again in range(SEARCHES):
-                if outcome.violation is None and closing.left > 0:
-                    outcome.searched += 1
-                    draw = [seed, turn, again]
-                    outcome.violation = _closing(subject, noise, draw, closing, atoms)
+            outcome.searched += 1
+            outcome.violation = _closing(subject, noise, [seed, turn], closing, atoms)
             if outcome.violation is not None:
                 break
-        leaving = turn % 8 < 6
+        leaving = turn % 4 != 0
         segment = next(away if leaving else across, None)
         if segment is None:
             break  # nothing moves: finitely many lists of each length

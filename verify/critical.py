@@ -14,7 +14,6 @@ from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
 CHASES = 4
-SEARCHES = 8
 
 
 def closing(
@@ -53,17 +52,10 @@ def closing(
         violation = held(around(respond, label_distance, subject.domain, centre, rng, clock))
         if violation is not None:
             return violation, []
-    for _ in range(SEARCHES):
-        if clock.left <= 0:
-            return None, []
-        found = close_in(respond, label_distance, subject.domain, atoms, rng, clock, label_bend)
-        violation = held(found)
-        if violation is not None:
-            return violation, []
-        if found is not None and len(found.radii) >= 24:
-            break
-    if found is None or len(found.radii) < 24 or atoms > 1:
-        return None, []
+    found = close_in(respond, label_distance, subject.domain, atoms, rng, clock, label_bend)
+    violation = held(found)
+    if violation is not None or found is None or atoms > 1:
+        return violation, []
     return None, [(near, np.ones(1)) for near in _neighbours(found.centre, subject.domain)]
 
 

@@ -1,9 +1,10 @@
 """Closing in on an unknown singular measure of few atoms.
 
-Around a singular measure the response varies, and bends, as much in a small ball as in a large
-one. Balls are shrunk step by step, a few at a time; those that bend most are kept, for a smooth
-response is steep far sooner than it is bent. It bends less and less and the search ends early, to
-begin again elsewhere.
+A smooth response is steep far sooner than it is bent, and near a singular measure it bends as much
+at fine scales as at coarse ones. So the most bent place is looked for on a line, then on another
+line through that place, and so on within an ever smaller reach: each line halves the distance to
+the singular place many times. A smooth response gets straight on the way, and the search begins
+again elsewhere.
 """
 
 from __future__ import annotations
@@ -20,49 +21,25 @@ from .subject import Clock
 R = TypeVar("R")
 Bend = Callable[[Any, Any, Any, float], float]
 
-BALLS = 4
-TRIES = 12
-PROBES = 2
+STARTS = 8
+KNOTS = 9
+HALVINGS = 5
+SHRINK = 0.2
 FADES = 1 / 16
-REACH = 1.6
-
-
-@dataclass(frozen=True, slots=True)
-class _Probed:
-    """How much a response varies and bends in one ball, and a pair that shows how it varies."""
-
-    variation: float
-    bend: float
-    pair: tuple[np.ndarray, np.ndarray]
+PROBES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
     """Ever smaller balls around a place: their radii, how much the response varies in each.
 
-    `pairs` holds for each radius two sets of atoms (n, d) in the ball with responses so far apart,
-    `bends` how far the response is from straight there.
+    `pairs` holds for each radius two sets of atoms (n, d) in the ball with responses so far apart.
     """
 
     centre: np.ndarray
     radii: tuple[float, ...]
     variations: tuple[float, ...]
     pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
-    bends: tuple[float, ...] = ()
-
-    def fades(self) -> bool:
-        """Whether the response gets straight: it bends far less than four halvings ago."""
-        return len(self.bends) > 4 and self.bends[-1] <= FADES * self.bends[-5]
-
-    def inside(self, spot: np.ndarray, radius: float, seen: _Probed) -> Closing:
-        """The chain with one ball more."""
-        return Closing(
-            spot,
-            (*self.radii, radius),
-            (*self.variations, seen.variation),
-            (*self.pairs, seen.pair),
-            (*self.bends, seen.bend),
-        )
 
     def stays(self, floor: float, finest: float) -> bool:
         """Whether the variation persists down to the last bits of the coordinates."""
@@ -79,7 +56,6 @@ def settles_not(
     """Whether variations over falling radii stay: the finest quarter against the one before half.
 
     Radii below the `finest` that the arithmetic resolves are left out, and few radii say nothing.
-
     Variations come from a few random points each, so means over quarters are compared, with 15 %
     for their scatter; `1/log(1/r)` falls by more than a half between these quarters.
     """
@@ -102,96 +78,145 @@ def close_in(
     clock: Clock,
     bend: Bend | None = None,
 ) -> Closing | None:
-    """Shrink balls of sets of atoms (n, d) around the place where the response bends most.
+    """Find a place of n atoms around which the response bends at every scale.
 
     Args:
         respond: the response at positions (n, d), or None where it cannot be read.
         distance: between two responses.
         domain: where the atoms live.
         atoms: their number n.
-        rng: the source of the tries.
+        rng: the source of the starts and of the lines.
         clock: ends the search.
-        bend: how far the second of three responses is from half way between the others; without
-            it the balls that vary most are kept.
+        bend: how far the second of three responses, at a share of the way, is from straight;
+            without it the distance of the outer two counts.
 
     Returns:
-        The innermost chain of balls, or None where nothing varies. Where it comes down to the last
-        bits, they are balls around its centre, looked at again.
+        Ever smaller balls around the place; None where the response gets straight everywhere.
     """
-    radius = 0.5 * domain.diameter
-    start = np.stack([domain.sample(rng, atoms) for _ in range(4 * BALLS)])
-    balls = [Closing(centre, (), (), ()) for centre in start]
-    while clock.left > 0 and radius > 2e-15 * max(domain.scale, 1e-300):
-        tried: list[Closing] = []
-        for chain in balls:
+
+    def bent(first: R | None, middle: R | None, last: R | None, share: float) -> float:
+        if first is None or middle is None or last is None:
+            return -1.0
+        return distance(first, last) if bend is None else bend(first, middle, last, share)
+
+    for _ in range(STARTS):
+        centre = _homed(respond, bent, domain, domain.sample(rng, atoms), rng, clock)
+        if centre is not None:
+            return around(respond, distance, domain, centre, rng, clock)
+    return None
+
+
+def _homed(
+    respond: Callable[[np.ndarray], Any],
+    bent: Bend,
+    domain: AbstractDomain,
+    at: np.ndarray,
+    rng: np.random.Generator,
+    clock: Clock,
+) -> np.ndarray | None:
+    """The most bent place, line by line down to the last bits; None where bends fade away."""
+    reach = 0.5 * domain.diameter
+    bends: list[float] = []
+    while reach > 2e-15 * max(domain.scale, 1e-300):
+        frame, _ = np.linalg.qr(rng.normal(size=(at.size, at.size)))
+        seen = 0.0
+        for direction in frame:
             if clock.left <= 0:
                 return None
-            for k in range(TRIES):
-                reach = REACH * radius
-                if k % 2:  # at any scale, to come back from the wrong side of a singular place
-                    reach = radius * (domain.diameter / radius) ** rng.uniform()
-                spot = chain.centre if k == 0 else _near(chain.centre, reach, domain, rng)
-                seen = _probed(respond, distance, spot, 0.5 * radius, domain, rng, bend)
-                if seen is not None:
-                    tried.append(chain.inside(spot, 0.5 * radius, seen))
-        if not tried:
+            at, size = _most_bent(respond, bent, domain, at, reach, direction, rng)
+            seen = max(seen, size)
+        bends.append(seen)
+        if seen <= 0 or (len(bends) > 2 and seen <= FADES * bends[-3]):
             return None
-        tried.sort(key=lambda closing: -closing.bends[-1])
-        balls = tried[:BALLS]
-        if balls[0].fades() or not balls[0].bends[-1] > 0:
-            return balls[0]
+        reach *= SHRINK
+    return at
+
+
+def _most_bent(
+    respond: Callable[[np.ndarray], Any],
+    bent: Bend,
+    domain: AbstractDomain,
+    at: np.ndarray,
+    reach: float,
+    direction: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, float]:
+    """The most bent place on the line through `at`, within `reach`, and the bend there."""
+    step = direction.reshape(at.shape)
+    values: dict[float, Any] = {}
+
+    def size(triple: tuple[float, float, float]) -> float:
+        left, middle, right = triple
+        for t in triple:
+            if t not in values:
+                values[t] = respond(domain.project(at + t * step))
+        share = (middle - left) / (right - left)
+        return bent(values[left], values[middle], values[right], share)
+
+    knots = np.linspace(-1.0, 1.0, KNOTS)
+    knots[1:-1] += rng.uniform(-0.2, 0.2, size=KNOTS - 2) / KNOTS
+    ts = [float(reach * t) for t in knots]
+    best = max(zip(ts, ts[1:], ts[2:], strict=False), key=size)
+    for _ in range(HALVINGS):
+        left, middle, right = best
+        a, b = 0.5 * (left + middle), 0.5 * (middle + right)
+        if not left < a < middle < b < right:
+            break
+        best = max(((left, a, middle), (a, middle, b), (middle, b, right)), key=size)
+    return domain.project(at + best[1] * step), size(best)
+
+
+def around(
+    respond: Callable[[np.ndarray], R | None],
+    distance: Callable[[R, R], float],
+    domain: AbstractDomain,
+    centre: np.ndarray,
+    rng: np.random.Generator,
+    clock: Clock,
+) -> Closing:
+    """The variation of a response in ever smaller balls around one place, while time lasts."""
+    radius = 0.25 * domain.diameter
+    radii, variations, pairs = [], [], []
+    while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0:
+        seen = _variation(respond, distance, centre, radius, domain, rng)
+        if seen is not None:
+            radii.append(radius)
+            variations.append(seen[0])
+            pairs.append(seen[1])
         radius *= 0.5
-    if not balls[0].radii or clock.left <= 0:
-        return None
-    return around(respond, distance, domain, balls[0].centre, rng, clock)
+    return Closing(centre, tuple(radii), tuple(variations), tuple(pairs))
 
 
-
-def _near(
-    centre: np.ndarray, radius: float, domain: AbstractDomain, rng: np.random.Generator
-) -> np.ndarray:
-    return domain.project(centre + radius * _in_ball(centre.shape, rng))
-
-
-def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    step = rng.normal(size=shape)
-    size = float(np.prod(shape))
-    return step * (rng.uniform() ** (1 / size) / np.linalg.norm(step))
-
-
-def _probed(
+def _variation(
     respond: Callable[[np.ndarray], R | None],
     distance: Callable[[R, R], float],
     centre: np.ndarray,
     radius: float,
     domain: AbstractDomain,
     rng: np.random.Generator,
-    bend: Bend | None,
-    probes: int = PROBES,
-) -> _Probed | None:
-    """A ball seen at its centre and at pairs of opposite points."""
+) -> tuple[float, tuple[np.ndarray, np.ndarray]] | None:
+    """The largest distance of responses at opposite points, or at a point and the centre."""
     places = [centre]
-    for _ in range(probes):
+    for _ in range(PROBES):
         step = radius * _in_ball(centre.shape, rng)
         places += [domain.project(centre + step), domain.project(centre - step)]
     values = [respond(place) for place in places]
-    read = [k for k, value in enumerate(values) if value is not None]
     opposite = [(k, k + 1) for k in range(1, len(places), 2)]
-    apart = {
-        (i, j): distance(values[i], values[j])  # type: ignore[arg-type]
-        for i, j in (*opposite, *((0, k) for k in range(1, len(places))))
-        if i in read and j in read
-    }
-    if not apart:
-        return None
-    first, second = max(apart, key=lambda pair: apart[pair])
-    widest = apart[first, second]
-    pair = places[first], places[second]
-    if bend is None:
-        return _Probed(widest, widest, pair)
-    triples = [(values[i], values[0], values[j]) for i, j in opposite]
-    bends = [bend(*three, 0.5) for three in triples if all(v is not None for v in three)]
-    return _Probed(widest, max(bends, default=0.0), pair)
+    best: tuple[float, tuple[np.ndarray, np.ndarray]] | None = None
+    for i, j in (*opposite, *((0, k) for k in range(1, len(places)))):
+        first, second = values[i], values[j]
+        if first is None or second is None:
+            continue
+        apart = distance(first, second)
+        if best is None or apart > best[0]:
+            best = apart, (places[i], places[j])
+    return best
+
+
+def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    step = rng.normal(size=shape)
+    size = float(np.prod(shape))
+    return step * (rng.uniform() ** (1 / size) / np.linalg.norm(step))
 
 
 def chase(
@@ -273,24 +298,3 @@ def _nudged(
         if abs(moved[index] - at[index]) > 0.1 * step:
             break
     return moved
-
-
-def around(
-    respond: Callable[[np.ndarray], R | None],
-    distance: Callable[[R, R], float],
-    domain: AbstractDomain,
-    centre: np.ndarray,
-    rng: np.random.Generator,
-    clock: Clock,
-) -> Closing:
-    """The variation of a response in ever smaller balls around one place, while time lasts."""
-    radius = 0.25 * domain.diameter
-    radii, variations, pairs = [], [], []
-    while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0:
-        seen = _probed(respond, distance, centre, radius, domain, rng, None, 3 * PROBES)
-        if seen is not None:
-            radii.append(radius)
-            variations.append(seen.variation)
-            pairs.append(seen.pair)
-        radius *= 0.5
-    return Closing(centre, tuple(radii), tuple(variations), tuple(pairs))

@@ -95,8 +95,9 @@ def test_dimensions(d):
     agree(lower(MAPS["Jacobian"].term), cloud(40, 9, d, scale=1 / d), ("x",), np.float64)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("d", [2, 5, 9, 40])
+@pytest.mark.parametrize(
+    "d, dtype", [(2, np.float64), (5, np.float32), (9, np.float64), (40, np.float32)]
+)
 def test_many_sums_over_the_same_pairs(d, dtype):
     """Value, divergence, derivatives along a vector and along a displacement, in one program."""
     energy, moved = dot(x, A @ y), V @ (A @ y)

@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
+from registered_heads import G as REGISTERED, numbers
 from term_recipes import MU, environment
-from test_registered import G as REGISTERED, numbers
 
 from pushforward.numeric import Ensemble, engine_status, ensembles
 from pushforward.numeric.engines import run

@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 import sympy as sp
+from registered_heads import G, bump, jump, numbers, swish
 from term_oracle import value
-from term_recipes import MU, A, U, V, X, Y, Z, environment
+from term_recipes import MU, A, U, X, Z, environment
 from test_gateaux import agrees, difference, with_mass
 
 import pushforward as pf
@@ -23,47 +24,12 @@ from pushforward.symbolic import (
     dot,
     elementwise,
     gateaux,
-    integral,
     read,
     register,
     stack,
 )
 
-swish = register(
-    "swish_t",
-    value=lambda t, mp: t / (1 + mp.exp(-t)),
-    derivative=lambda t: 1 / (1 + sp.exp(-t)) + swish(t) / (1 + sp.exp(t)),
-    numpy="t / (1 + np.exp(-t))",
-    c="t / (1 + exp(-t))",
-    enclosure=lambda t: t / (1 + (-t).exp()),
-    continuous=True,
-)
-bump = register(
-    "bump_t",
-    value=lambda t, mp: mp.exp(-1 / (1 - t**2)) if abs(t) < 1 else mp.mpf(0),
-    derivative=lambda t: sp.Piecewise(
-        (-2 * t / (1 - t**2) ** 2 * bump(t), sp.Abs(t) < 1), (0, True)
-    ),
-    numpy="np.where(np.abs(t) < 1, np.exp(-1 / np.where(np.abs(t) < 1, 1 - t**2, 1)), 0)",
-    c="fabs(t) < 1 ? exp(-1 / (1 - t * t)) : 0",
-    enclosure=lambda t: bump_ball(t),
-    continuous=True,
-)
-jump = register("jump_t", value=lambda t, mp: mp.sign(t), derivative=lambda t: sp.Integer(0))
-
-
-def bump_ball(t):
-    from flint import arb
-
-    return arb(0).union((-arb(1)).exp()) if t.abs_upper() > 0 else (-arb(1)).exp()
-
-
-G = SymbolicMap(X + integral(swish(dot(X, A @ Y)) * bump(dot(Y, Y) / 4) * (V @ Y), Y, MU), X, MU)
 ENGINES = ("reference", "numpy", *("native",) * (not engine_status()["native"]))
-
-
-def numbers(env):
-    return {p.name: env[p] for p in G.parameters}
 
 
 def test_values_at_any_precision():

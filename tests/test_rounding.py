@@ -274,7 +274,7 @@ def test_upward():
 
 def test_a_registered_function_has_no_bound():
     """Nothing is known of the code of a user."""
-    from test_registered import G, numbers
+    from registered_heads import G, numbers
 
     env = environment(1)
     got = G.bind(**numbers(env)).evaluate(*env[MU], [[0.2, 0.1]], engine="numpy")

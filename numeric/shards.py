@@ -150,7 +150,7 @@ class Cluster:
 
     def _round(self, task, common, left, kept, tell) -> None:
         """Every piece once; raises at the end if one was lost with its workers."""
-        from distributed import as_completed
+        from distributed import as_completed  # pyright: ignore[reportMissingImports]
 
         self.client.wait_for_workers(1, timeout=_SECONDS_FOR_WORKERS)
         shared = self.client.scatter(common, broadcast=True, hash=False)
@@ -176,7 +176,7 @@ class Cluster:
 
 
 def _lost_errors() -> tuple[type[BaseException], ...]:
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
+    from distributed import KilledWorker  # pyright: ignore[reportMissingImports]
+    from distributed.client import FutureCancelledError  # pyright: ignore[reportMissingImports]
 
     return KilledWorker, FutureCancelledError, CancelledError, OSError

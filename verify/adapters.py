@@ -174,7 +174,7 @@ class TorchTokens:
     batch_first: bool | None
 
     def __call__(self, *arrays: np.ndarray) -> Any:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         like = next(_tensors(self.module), None)
         dtype = torch.get_default_dtype() if like is None else like.dtype
@@ -185,7 +185,7 @@ class TorchTokens:
         return self._rows(_leading(out), len(arrays[0]))
 
     def _run(self, *tensors: Any) -> Any:
-        import torch
+        import torch  # pyright: ignore[reportMissingImports]
 
         if isinstance(self.module, torch.nn.MultiheadAttention):
             (tokens,) = tensors
@@ -258,7 +258,7 @@ class TransformedTokens:
 
 def _tensors(module: Any) -> Iterator[Any]:
     """Floating tensors that a module holds or a function refers to: parameters come first."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     if isinstance(module, torch.nn.Module):
         held = chain(module.parameters(), module.buffers())
@@ -280,7 +280,7 @@ def _tensors(module: Any) -> Iterator[Any]:
 
 def _each(*values: Any) -> Iterator[Any]:
     """The tensors of values that are tensors or modules, or collections of them."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     for value in values:
         if isinstance(value, (torch.nn.Module, torch.Tensor)):

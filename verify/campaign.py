@@ -201,7 +201,7 @@ class _Run:
             self.write(pair, report)
 
     def on_cluster(self, client: Any, seconds: float) -> None:
-        from distributed import as_completed
+        from distributed import as_completed  # pyright: ignore[reportMissingImports]
 
         waiting, running = iter(self.left()), {}
         room = max(1, _AHEAD * sum(client.nthreads().values()))

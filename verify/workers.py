@@ -48,8 +48,8 @@ def fetch(future: Any, origin: dict[str, Any]) -> Report:
         Unfinished: a call does not end, or kills every worker that it runs on.
         ValueError, TypeError: what `verify` says of a wrong call.
     """
-    from distributed.client import FutureCancelledError
-    from distributed.scheduler import KilledWorker
+    from distributed.client import FutureCancelledError  # pyright: ignore[reportMissingImports]
+    from distributed.scheduler import KilledWorker  # pyright: ignore[reportMissingImports]
 
     try:
         answer = future.result()

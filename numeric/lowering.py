@@ -49,7 +49,8 @@ from ..symbolic import (
     ZeroMatrix,
 )
 from ..symbolic.heads import RegisteredHead
-from ..symbolic.terms import SLOT, Columns, FreshPoint, Term, free_symbols
+from ..symbolic.matrices import Columns
+from ..symbolic.terms import SLOT, FreshPoint, Term, free_symbols
 from .program import Axis, Builder, Program, Use
 from .registered import FUNCTIONS, RegisteredFunction
 

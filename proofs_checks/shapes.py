@@ -38,7 +38,8 @@ from ..symbolic import (
     Zero,
     ZeroMatrix,
 )
-from ..symbolic.terms import Columns, free_symbols
+from ..symbolic.matrices import Columns
+from ..symbolic.terms import free_symbols
 from .scope import Stopped, short
 
 Shape = tuple[int, ...]

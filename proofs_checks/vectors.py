@@ -30,7 +30,8 @@ from ..symbolic import (
     Zero,
     ZeroMatrix,
 )
-from ..symbolic.terms import SLOT, Columns, Term
+from ..symbolic.matrices import Columns
+from ..symbolic.terms import SLOT, Term
 from .interval import Interval, enclosing, hull, symmetric, total
 from .rational import expanded
 from .region import ONE, ZERO, MatrixRange, VectorRange, vector_range

@@ -17,6 +17,17 @@ from .binders import (
     mass as mass,
 )
 from .canonical import canonical as canonical, digest as digest, read as read
+from .constructors import (
+    block as block,
+    component as component,
+    diagonal as diagonal,
+    dot as dot,
+    elementwise as elementwise,
+    norm as norm,
+    norm2 as norm2,
+    outer as outer,
+    stack as stack,
+)
 from .derivatives import Derivatives as Derivatives, derive as derive
 from .expansion import expanded as expanded, vanishes as vanishes
 from .gateaux import (
@@ -34,52 +45,45 @@ from .maps import (
     SymbolicMap as SymbolicMap,
     VelocityField as VelocityField,
 )
+from .matrices import (
+    Diagonal as Diagonal,
+    Identity as Identity,
+    MatMul as MatMul,
+    MatrixScaled as MatrixScaled,
+    MatrixSum as MatrixSum,
+    MatVec as MatVec,
+    Outer as Outer,
+    Rows as Rows,
+    RowStack as RowStack,
+    Trace as Trace,
+    Transpose as Transpose,
+    ZeroMatrix as ZeroMatrix,
+)
+from .scalars import Component as Component, Dimension as Dimension, Dot as Dot
 from .simplification import simplify as simplify
 from .substitution import substitute as substitute
 from .terms import (
-    Basis as Basis,
-    Block as Block,
     BoundPoint as BoundPoint,
-    Component as Component,
-    Diagonal as Diagonal,
-    Dimension as Dimension,
-    Dot as Dot,
-    Elementwise as Elementwise,
     FreshPoint as FreshPoint,
-    Identity as Identity,
-    MatMul as MatMul,
     Matrix as Matrix,
-    MatrixScaled as MatrixScaled,
-    MatrixSum as MatrixSum,
     MatrixTerm as MatrixTerm,
-    MatVec as MatVec,
     Measure as Measure,
     MeasureTerm as MeasureTerm,
-    Ones as Ones,
-    Outer as Outer,
     Parameter as Parameter,
     Point as Point,
-    Rows as Rows,
-    RowStack as RowStack,
     Scalar as Scalar,
-    Scaled as Scaled,
-    Stack as Stack,
-    Trace as Trace,
-    Transpose as Transpose,
     Vector as Vector,
-    VectorSum as VectorSum,
     VectorTerm as VectorTerm,
-    Zero as Zero,
-    ZeroMatrix as ZeroMatrix,
-    block as block,
-    component as component,
-    diagonal as diagonal,
-    dot as dot,
-    elementwise as elementwise,
-    norm as norm,
-    norm2 as norm2,
-    outer as outer,
-    stack as stack,
 )
 from .tokens import TokenJacobian as TokenJacobian
+from .vectors import (
+    Basis as Basis,
+    Block as Block,
+    Elementwise as Elementwise,
+    Ones as Ones,
+    Scaled as Scaled,
+    Stack as Stack,
+    VectorSum as VectorSum,
+    Zero as Zero,
+)
 from .vlasov import Statement as Statement, Vlasov as Vlasov

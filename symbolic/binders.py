@@ -12,38 +12,38 @@ from typing import Any
 
 from sympy import Add, Expr, Mul, S, Tuple, exp
 
+from .matrices import (
+    MatMul,
+    MatrixScaled,
+    MatrixSum,
+    MatVec,
+    Outer,
+    Transpose,
+    ZeroMatrix,
+    column_like,
+    row_like,
+)
 from .products import exponential, product
 from .substitution import Substitution
 from .terms import (
     BoundPoint,
     FreshPoint,
-    MatMul,
-    MatrixScaled,
-    MatrixSum,
     MatrixTerm,
-    MatVec,
     Measure,
     MeasureTerm,
-    Outer,
     Point,
     ScalarTerm,
-    Scaled,
     Term,
-    Transpose,
-    VectorSum,
     VectorTerm,
-    Zero,
-    ZeroMatrix,
-    column_like,
     free_symbols,
     height,
     in_order,
     kind,
     make,
-    row_like,
     scalar,
     vector,
 )
+from .vectors import Scaled, VectorSum, Zero
 
 RANK = {"scalar": 0, "vector": 1, "matrix": 2}
 
@@ -483,7 +483,7 @@ def integral(h: Any, y: VectorTerm, mu: MeasureTerm) -> Any:
 def gibbs(h: Any, y: VectorTerm, mu: MeasureTerm, *, energy: Any) -> Any:
     """The Gibbs expectation `E_p[h]` with `p(dy) = exp(energy(y)) mu(dy) / Z`.
 
-    >>> from .terms import dot
+    >>> from .constructors import dot
     >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
     >>> gibbs(x + 2 * y, y, mu, energy=dot(x, y))
     x + 2 E_p[y]  where p(dy) = exp(<x, y>) mu(dy) / Z_p

@@ -11,34 +11,23 @@ from .binders import Cumulant, Integral, LogPartition, rank
 from .code import Scalars
 from .code_c_writer import SYNTAX, Loop, Nest, Program, Writer, emit
 from .gateaux import central_moments
-from .terms import (
-    SLOT,
-    Basis,
-    Block,
-    Component,
+from .matrices import (
     Diagonal,
-    Dimension,
-    Dot,
-    Elementwise,
-    FreshPoint,
     Identity,
     MatMul,
     MatrixScaled,
     MatrixSum,
     MatVec,
-    Ones,
     Outer,
     Rows,
     RowStack,
-    Scaled,
-    Stack,
     Trace,
     Transpose,
-    VectorSum,
-    Zero,
     ZeroMatrix,
-    free_symbols,
 )
+from .scalars import Component, Dimension, Dot
+from .terms import SLOT, FreshPoint, free_symbols
+from .vectors import Basis, Block, Elementwise, Ones, Scaled, Stack, VectorSum, Zero
 
 
 def c_program(formula: Any, device: bool) -> str:

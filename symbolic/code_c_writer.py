@@ -8,33 +8,32 @@ from sympy import Expr, oo
 
 from .binders import Cumulant, Integral, Pushforward, rank
 from .code import Names, Scalars, Syntax, function_name
-from .terms import (
-    Block,
+from .matrices import (
     Columns,
     Diagonal,
-    FreshPoint,
     Identity,
     MatMul,
-    Matrix,
     MatrixScaled,
     MatrixSum,
-    MatrixTerm,
     MatVec,
-    Measure,
-    MeasureTerm,
     Outer,
     Rows,
     RowStack,
-    Scalar,
-    Stack,
     Transpose,
-    Vector,
-    VectorSum,
-    VectorTerm,
     ZeroMatrix,
-    free_symbols,
-    shape,
 )
+from .terms import (
+    FreshPoint,
+    Matrix,
+    MatrixTerm,
+    Measure,
+    MeasureTerm,
+    Scalar,
+    Vector,
+    VectorTerm,
+    free_symbols,
+)
+from .vectors import Block, Stack, VectorSum, shape
 
 SYNTAX = Syntax(
     functions={name: name for name in """exp log sin cos tan tanh sinh cosh sqrt asin acos atan

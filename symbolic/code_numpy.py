@@ -12,40 +12,33 @@ from sympy import Basic, Expr, oo
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank
 from .code import Names, Scalars, Syntax, function_name, signed_sum
 from .gateaux import central_moments
-from .terms import (
-    SLOT,
-    Basis,
-    Block,
-    BoundPoint,
-    Component,
+from .matrices import (
     Diagonal,
-    Dimension,
-    Dot,
-    Elementwise,
-    FreshPoint,
     Identity,
     MatMul,
     MatrixScaled,
     MatrixSum,
     MatVec,
-    Measure,
-    MeasureTerm,
-    Ones,
     Outer,
-    Parameter,
-    Point,
     Rows,
     RowStack,
-    Scaled,
-    Stack,
     Trace,
     Transpose,
-    VectorSum,
-    Zero,
     ZeroMatrix,
+)
+from .scalars import Component, Dimension, Dot
+from .terms import (
+    SLOT,
+    BoundPoint,
+    FreshPoint,
+    Measure,
+    MeasureTerm,
+    Parameter,
+    Point,
     free_symbols,
     make,
 )
+from .vectors import Basis, Block, Elementwise, Ones, Scaled, Stack, VectorSum, Zero
 
 SYNTAX = Syntax(
     functions={name: f"np.{name}" for name in """exp log sin cos tan tanh sinh cosh sqrt sign

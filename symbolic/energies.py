@@ -11,8 +11,10 @@ from .gateaux import Along, MassAt, gateaux
 from .linear import gradient_in
 from .normal import Normal
 from .products import leaves, stand_in, swapped
+from .scalars import Dot
 from .substitution import substitute
-from .terms import Block, Dot, FreshPoint, Measure, Stack, Term, VectorTerm, free_symbols, size
+from .terms import FreshPoint, Measure, Term, VectorTerm, free_symbols
+from .vectors import Block, Stack, size
 
 _NOWHERE = Measure("nowhere")
 
@@ -20,7 +22,8 @@ _NOWHERE = Measure("nowhere")
 def slope_of(energy: Expr, mu: Any, x: VectorTerm) -> VectorTerm:
     """`grad_x dE/dm (mu)(x)`, the Lions derivative of a functional of mu.
 
-    >>> from .terms import Measure, Point, norm2
+    >>> from .constructors import norm2
+    >>> from .terms import Measure, Point
     >>> x, mu = Point("x"), Measure("mu")
     >>> slope_of(Integral(norm2(x) / 2, x, mu), mu, x)
     x

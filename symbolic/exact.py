@@ -14,39 +14,24 @@ from sympy import Add, Expr, Integer, Matrix as Array, S, exp, eye, factorial, l
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward
 from .gateaux import partitions
-from .terms import (
-    SLOT,
-    Basis,
-    Block,
-    BoundPoint,
+from .matrices import (
     Columns,
-    Component,
     Diagonal,
-    Dimension,
-    Dot,
-    Elementwise,
-    FreshPoint,
     Identity,
     MatMul,
     MatrixScaled,
     MatrixSum,
     MatVec,
-    Measure,
-    Ones,
     Outer,
-    Parameter,
-    Point,
     Rows,
     RowStack,
-    Scaled,
-    Slot,
-    Stack,
     Trace,
     Transpose,
-    VectorSum,
-    Zero,
     ZeroMatrix,
 )
+from .scalars import Component, Dimension, Dot
+from .terms import SLOT, BoundPoint, FreshPoint, Measure, Parameter, Point, Slot
+from .vectors import Basis, Block, Elementwise, Ones, Scaled, Stack, VectorSum, Zero
 
 Environment = Mapping[Any, Any]
 
@@ -59,7 +44,7 @@ def exact(term: Any, values: Environment) -> Any:
         values: points and parameters to SymPy numbers, columns and matrices; measures to pairs of a
             list of columns (the atoms) and a list of weights.
 
-    >>> from .terms import dot
+    >>> from .constructors import dot
     >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
     >>> exact(Integral(dot(x, y), y, mu), {x: Array([1, 2]), mu: ([Array([3, 1])], [S.Half])})
     5/2

@@ -10,26 +10,18 @@ from typing import Any
 from sympy import Add, Expr, S, expand, expand_mul
 
 from .binders import Cumulant, Integral
-from .terms import (
-    Block,
-    Component,
-    Dot,
-    FreshPoint,
-    MatVec,
-    Outer,
-    Scaled,
-    Stack,
-    Term,
-    VectorSum,
-    is_zero,
-)
+from .matrices import MatVec, Outer, is_zero
+from .scalars import Component, Dot
+from .terms import FreshPoint, Term
+from .vectors import Block, Scaled, Stack, VectorSum
 
 
 def vanishes(term: Any) -> bool:
     """Whether a term is zero after its products are multiplied out; False may also mean unknown.
 
     >>> from sympy import exp
-    >>> from .terms import Point, norm2
+    >>> from .constructors import norm2
+    >>> from .terms import Point
     >>> x, y = Point("x"), Point("y")
     >>> vanishes(exp(norm2(x - y)) * (x - y) + exp(norm2(y - x)) * (y - x))
     True
@@ -40,7 +32,8 @@ def vanishes(term: Any) -> bool:
 def expanded(term: Any) -> Any:
     """The term with its products multiplied out.
 
-    >>> from .terms import Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Point
     >>> x, y = Point("x"), Point("y")
     >>> expanded(dot(x + y, y) * x)
     (<x, y> + |y|^2) x

@@ -8,20 +8,9 @@ from __future__ import annotations
 from sympy import Abs, Expr, Max, Min, Piecewise, Rational, exp, log, sin, sqrt, tanh
 
 from .binders import gibbs, integral
+from .constructors import block, component, dot, elementwise, norm2, stack
 from .maps import SymbolicMap
-from .terms import (
-    Matrix,
-    Measure,
-    Point,
-    Vector,
-    VectorTerm,
-    block,
-    component,
-    dot,
-    elementwise,
-    norm2,
-    stack,
-)
+from .terms import Matrix, Measure, Point, Vector, VectorTerm
 
 x, y, mu = Point("x"), Point("y"), Measure("mu", probability=True)
 A, V, B, W = Matrix("A"), Matrix("V"), Matrix("B"), Matrix("W")

@@ -21,48 +21,41 @@ from typing import Any
 from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, Mul, S, Subs, Symbol, exp
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank, zero_like
-from .products import added, exponential, leaves, pattern, product, swapped
-from .substitution import Substitution, at_slot
-from .terms import (
-    SLOT,
-    Basis,
-    Block,
-    BoundPoint,
-    Component,
+from .matrices import (
     Diagonal,
-    Dimension,
-    Dot,
-    Elementwise,
-    FreshPoint,
     Identity,
     MatMul,
     MatrixScaled,
     MatrixSum,
-    MatrixTerm,
     MatVec,
-    Measure,
-    MeasureTerm,
-    Ones,
     Outer,
-    Parameter,
-    Point,
     Rows,
     RowStack,
-    Scaled,
-    Stack,
-    Term,
     Trace,
     Transpose,
-    VectorSum,
-    VectorTerm,
-    Zero,
     ZeroMatrix,
     column_like,
-    free_symbols,
     is_zero,
-    kind,
     row_like,
 )
+from .products import added, exponential, leaves, pattern, product, swapped
+from .scalars import Component, Dimension, Dot
+from .substitution import Substitution, at_slot
+from .terms import (
+    SLOT,
+    BoundPoint,
+    FreshPoint,
+    MatrixTerm,
+    Measure,
+    MeasureTerm,
+    Parameter,
+    Point,
+    Term,
+    VectorTerm,
+    free_symbols,
+    kind,
+)
+from .vectors import Basis, Block, Elementwise, Ones, Scaled, Stack, VectorSum, Zero
 
 
 class NotDerivable(ValueError):
@@ -109,7 +102,8 @@ def gateaux(term: Any, direction: Direction) -> Any:
     Raises:
         NotDerivable: a head has no rule.
 
-    >>> from .terms import Matrix, dot
+    >>> from .constructors import dot
+    >>> from .terms import Matrix
     >>> x, u, A = Point("x"), Point("u"), Matrix("A")
     >>> gateaux(dot(x, A @ x), Along(x, u))
     <x, A u> + <u, A x>

@@ -102,7 +102,8 @@ def register(
     Raises:
         ValueError: the name is no identifier, or taken.
 
-    >>> from .terms import Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Point
     >>> cubic = register("cubic", value=lambda t, mp: t**3, derivative=lambda t: 3 * t**2,
     ...                  numpy="t**3", c="t * t * t", continuous=True)
     >>> x, y = Point("x"), Point("y")

@@ -22,23 +22,13 @@ from . import printing
 from .binders import Integral, LogPartition
 from .gateaux import Along, MassAt, gateaux, zero_of
 from .maps import DerivedTerm, VelocityField
+from .matrices import is_zero
 from .normal import Normal
 from .products import exponential
+from .scalars import Dot
 from .substitution import substitute
-from .terms import (
-    Block,
-    Dot,
-    FreshPoint,
-    Point,
-    Scalar,
-    Stack,
-    Vector,
-    VectorTerm,
-    free_symbols,
-    is_zero,
-    scalar,
-    size,
-)
+from .terms import FreshPoint, Point, Scalar, Vector, VectorTerm, free_symbols, scalar
+from .vectors import Block, Stack, size
 from .vlasov import Statement
 
 Observable = Callable[..., Expr]  # of s vectors
@@ -150,7 +140,7 @@ class Hierarchy:
             of one point more, over F_{s+1}. Their sum is the rate; exact for exchangeable laws.
 
         >>> from .library import consensus
-        >>> from .terms import component
+        >>> from .constructors import component
         >>> within, beyond = bbgky(consensus()).rate(lambda v: component(v, 0), 1, 2)
         >>> print(within, beyond)
         0 (x_2 - x)[0]/2

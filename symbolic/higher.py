@@ -16,16 +16,7 @@ from .binders import Pushforward
 from .gateaux import Along, MassAt, gateaux
 from .linear import gradient_in, jacobian_in
 from .substitution import substitute
-from .terms import (
-    FreshPoint,
-    Matrix,
-    Measure,
-    MeasureTerm,
-    Point,
-    Vector,
-    free_symbols,
-    scalar,
-)
+from .terms import FreshPoint, Matrix, Measure, MeasureTerm, Point, Vector, free_symbols, scalar
 
 if TYPE_CHECKING:
     from .maps import DerivedTerm
@@ -77,7 +68,7 @@ class HigherDerivatives:
         Bound it returns (m, d', d, d): [m, i, j, k] is `d^2 G_i / dx_j dx_k`.
 
         >>> from .maps import SymbolicMap
-        >>> from .terms import Dot
+        >>> from .scalars import Dot
         >>> x, mu = Point("x"), Measure("mu")
         >>> H = SymbolicMap(Dot(x, x) * x, x, mu).hessian()
         >>> print(H)
@@ -95,7 +86,7 @@ class HigherDerivatives:
 
         >>> from .maps import SymbolicMap
         >>> from .binders import Integral
-        >>> from .terms import Dot
+        >>> from .scalars import Dot
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> G = SymbolicMap(Integral(Dot(x, y) * y, y, mu), x, mu)
         >>> print(G.mixed_lions_derivative(Point("z")))
@@ -112,7 +103,7 @@ class HigherDerivatives:
 
         >>> from .maps import SymbolicMap
         >>> from .binders import Integral
-        >>> from .terms import Dot
+        >>> from .scalars import Dot
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> G = SymbolicMap(Integral(Dot(y, y) * x, y, mu), x, mu)
         >>> print(G.lions_jacobian(Point("z")))
@@ -144,7 +135,7 @@ class HigherDerivatives:
 
         >>> from .maps import SymbolicMap
         >>> from .binders import Integral
-        >>> from .terms import Dot
+        >>> from .scalars import Dot
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> G = SymbolicMap(Integral(y, y, mu) * Integral(Dot(x, y), y, mu), x, mu)
         >>> z, w, u, v = map(Point, "zwuv")
@@ -178,7 +169,7 @@ class HigherDerivatives:
 
         >>> from .maps import SymbolicMap
         >>> from .binders import integral
-        >>> from .terms import norm2
+        >>> from .constructors import norm2
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> energy = lambda nu: integral(norm2(y), y, nu)
         >>> print(SymbolicMap(3 * x, x, mu).functional_derivative(energy))
@@ -202,7 +193,7 @@ class HigherDerivatives:
 
         >>> from .maps import SymbolicMap
         >>> from .binders import integral
-        >>> from .terms import norm2
+        >>> from .constructors import norm2
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> energy = lambda nu: integral(norm2(y), y, nu)
         >>> print(SymbolicMap(3 * x, x, mu).functional_gradient(energy))

@@ -20,8 +20,10 @@ from .energies import mechanical_energy, potential, slope_of as slope_of
 from .gateaux import Along, MassAt, gateaux
 from .normal import Normal, sign_of_kernel
 from .products import exponential
+from .scalars import Dot
 from .substitution import substitute
-from .terms import Dot, FreshPoint, Scaled, Term, VectorSum, VectorTerm, free_symbols
+from .terms import FreshPoint, Term, VectorTerm, free_symbols
+from .vectors import Scaled, VectorSum
 from .witness import Witness, asymmetry
 
 DECISIONS = ("conserved", "dissipated", "not decided")
@@ -70,7 +72,7 @@ def rate_along(term: Any, field: Any) -> Any:
     """The rate of `g(mu, x)` along the flow: `D_x g V + int D_mu g(y) V(mu, y) mu(dy)`.
 
     >>> from .library import consensus
-    >>> from .terms import norm2
+    >>> from .constructors import norm2
     >>> field = consensus()
     >>> rate_along(norm2(field.x), field)
     2*<x, int y mu(dy) - |mu| x>

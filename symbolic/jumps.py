@@ -20,7 +20,7 @@ PLACES = (Point, BoundPoint, FreshPoint)
 def jumps(term: Any) -> tuple[Any, ...]:
     """Pairs (l, r): at `l = r` some pieces in a term are not seen to agree.
 
-    >>> from .terms import component
+    >>> from .constructors import component
     >>> t = component(Point("x"), 0)
     >>> jumps(Piecewise((1, t > 0), (0, True)))
     ((x[0], 0),)

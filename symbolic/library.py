@@ -22,32 +22,15 @@ import sympy
 from sympy import Expr, Max, Piecewise, S, cos, exp, log, sin, sqrt, tanh
 
 from .binders import Cumulant, Integral, LogPartition, gibbs, integral
+from .constructors import block, component, dot, elementwise, norm, norm2, outer, stack
 from .gateaux import Along, gateaux
 from .linear import gradient_in
 from .maps import SymbolicMap, VelocityField
+from .matrices import Diagonal
+from .scalars import Component, Dimension
 from .substitution import substitute
-from .terms import (
-    Component,
-    Diagonal,
-    Dimension,
-    FreshPoint,
-    Matrix,
-    Measure,
-    Ones,
-    Point,
-    Scalar,
-    Vector,
-    VectorSum,
-    VectorTerm,
-    block,
-    component,
-    dot,
-    elementwise,
-    norm,
-    norm2,
-    outer,
-    stack,
-)
+from .terms import FreshPoint, Matrix, Measure, Point, Scalar, Vector, VectorTerm
+from .vectors import Ones, VectorSum
 
 X, Y, MU = Point("x"), Point("y"), Measure("mu")
 

@@ -12,13 +12,8 @@ from sympy import Add, Basic, Expr, Mul
 
 from .binders import Cumulant, Integral, MatrixCumulant, MatrixIntegral, rank
 from .gateaux import NotDerivable, central_moments
-from .products import product
-from .terms import (
-    Basis,
-    Block,
-    Component,
+from .matrices import (
     Diagonal,
-    Dot,
     Identity,
     MatMul,
     MatrixSum,
@@ -26,23 +21,22 @@ from .terms import (
     Outer,
     Rows,
     RowStack,
-    Scaled,
-    Stack,
     Trace,
     Transpose,
-    VectorSum,
-    VectorTerm,
-    Zero,
     ZeroMatrix,
-    free_symbols,
     is_zero,
 )
+from .products import product
+from .scalars import Component, Dot
+from .terms import VectorTerm, free_symbols
+from .vectors import Basis, Block, Scaled, Stack, VectorSum, Zero
 
 
 def jacobian_in(term: VectorTerm, direction: VectorTerm) -> Any:
     """The matrix M of a vector term that is linear in a direction: `term = M direction`.
 
-    >>> from .terms import Matrix, Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Matrix, Point
     >>> u, x, A = Point("u"), Point("x"), Matrix("A")
     >>> jacobian_in(A @ u + dot(u, x) * x, u)
     A + x x^T
@@ -53,7 +47,8 @@ def jacobian_in(term: VectorTerm, direction: VectorTerm) -> Any:
 def gradient_in(term: Any, direction: VectorTerm) -> VectorTerm:
     """The vector g of a scalar term that is linear in a direction: `term = <g, direction>`.
 
-    >>> from .terms import Matrix, Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Matrix, Point
     >>> u, x, A = Point("u"), Point("x"), Matrix("A")
     >>> gradient_in(dot(x, A @ u), u)
     A^T x

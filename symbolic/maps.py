@@ -28,9 +28,10 @@ from .gateaux import Along, MassAt, gateaux
 from .higher import Direction, HigherDerivatives, direction_like
 from .jumps import jumps, speaks_of_places
 from .linear import jacobian_in
+from .matrices import Trace
+from .scalars import Dot
 from .substitution import substitute
 from .terms import (
-    Dot,
     FreshPoint,
     Matrix,
     MatrixTerm,
@@ -39,7 +40,6 @@ from .terms import (
     Parameter,
     Point,
     Scalar,
-    Trace,
     VectorTerm,
     free_symbols,
     scalar,
@@ -190,7 +190,8 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
     def jacobian(self) -> "DerivedTerm":
         """The Jacobian `D_x G(mu, x)` at a fixed measure: [i, j] is dG_i/dx_j.
 
-        >>> from .terms import Matrix, dot
+        >>> from .constructors import dot
+        >>> from .terms import Matrix
         >>> from .binders import gibbs
         >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
         >>> print(SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu).jacobian())
@@ -292,7 +293,8 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
             normalised: on probability measures: minus its mean under the measure.
             measure: one of the `others`, to derive in it rather than in mu.
 
-        >>> from .terms import Matrix, dot
+        >>> from .constructors import dot
+        >>> from .terms import Matrix
         >>> from .binders import gibbs
         >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
         >>> G = SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu)
@@ -358,7 +360,7 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
             normalised: asks for the one on probability measures.
 
         >>> from sympy import sin
-        >>> from .terms import component
+        >>> from .constructors import component
         >>> x, mu = Point("x"), Measure("mu")
         >>> print(SymbolicMap(2 * x, x, mu).regular_derivative(lambda y: sin(component(y, 0))))
         sin(2 x[0])
@@ -374,7 +376,7 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
             psi: a Python function from a vector term to a scalar term.
             normalised: on probability measures: minus its mean under mu.
 
-        >>> from .terms import component
+        >>> from .constructors import component
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> G = SymbolicMap(Integral(y, y, mu), x, mu)
         >>> print(G.irregular_derivative(lambda y: component(y, 0)))
@@ -391,7 +393,7 @@ class AbstractInContext(HigherDerivatives, AbstractFormula):
                 `regular_derivative` names. The rate of `<psi, f(mu_e)>` itself is this minus
                 `<psi, f(mu)>`; `functional_derivative` gives it, centred.
 
-        >>> from .terms import component
+        >>> from .constructors import component
         >>> x, mu = Point("x"), Measure("mu")
         >>> print(SymbolicMap(2 * x, x, mu).derivative(lambda y: component(y, 0)))
         2 x[0]
@@ -493,7 +495,8 @@ class SymbolicMap(AbstractInContext):
     Raises:
         ValueError: the term has a free point, another measure, or a plain SymPy symbol.
 
-    >>> from .terms import Matrix, dot
+    >>> from .constructors import dot
+    >>> from .terms import Matrix
     >>> from .binders import gibbs
     >>> x, y, mu, A, V = Point("x"), Point("y"), Measure("mu"), Matrix("A"), Matrix("V")
     >>> print(SymbolicMap(x + gibbs(V @ y, y, mu, energy=dot(x, A @ y)), x, mu))

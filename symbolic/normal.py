@@ -18,26 +18,12 @@ from sympy import Add, Expr, Integer, Mul, Pow, S, exp
 from .binders import Cumulant, Integral, LogPartition, Pushforward
 from .gateaux import partitions
 from .linear import applied
+from .matrices import MatVec, Transpose, is_zero
 from .products import exponential, leaves, product as plain_product, stand_in, swapped
+from .scalars import Component, Dot
 from .substitution import substitute
-from .terms import (
-    Block,
-    Component,
-    Dot,
-    FreshPoint,
-    MatrixTerm,
-    MatVec,
-    Measure,
-    ScalarTerm,
-    Scaled,
-    Stack,
-    Transpose,
-    VectorSum,
-    VectorTerm,
-    in_order,
-    is_zero,
-    size,
-)
+from .terms import FreshPoint, MatrixTerm, Measure, ScalarTerm, VectorTerm, in_order
+from .vectors import Block, Scaled, Stack, VectorSum, size
 
 LONG = 200  # operations; longer expressions are not brought over a common denominator
 MOST_POINTS = 4  # kernels of more points are not averaged over their orders
@@ -54,7 +40,8 @@ class Normal:
         symmetric: matrices that are taken as symmetric.
         unit: points taken as of norm one; with any, all points of mu are.
 
-    >>> from .terms import Matrix, Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Matrix, Point
     >>> x, y, mu, A = Point("x"), Point("y"), Measure("mu"), Matrix("A")
     >>> form = Integral(Integral(dot(x, A @ y) - dot(y, A @ x), x, mu), y, mu)
     >>> Normal(mu).vanishes(form), Normal(mu).vanishes(dot(x, A @ y) - dot(y, A @ x))

@@ -38,40 +38,24 @@ from .boxes import (
     plain,
     sign,
 )
-from .terms import (
-    SLOT,
-    Basis,
-    Block,
-    BoundPoint,
+from .matrices import (
     Columns,
-    Component,
     Diagonal,
-    Dimension,
-    Dot,
-    Elementwise,
-    FreshPoint,
     Identity,
     MatMul,
     MatrixScaled,
     MatrixSum,
-    MatrixTerm,
     MatVec,
-    Measure,
-    Ones,
     Outer,
     Rows,
     RowStack,
-    Scaled,
-    Stack,
     Trace,
     Transpose,
-    VectorSum,
-    VectorTerm,
-    Zero,
     ZeroMatrix,
-    free_symbols,
-    has_slot,
 )
+from .scalars import Component, Dimension, Dot
+from .terms import SLOT, BoundPoint, FreshPoint, MatrixTerm, Measure, VectorTerm, free_symbols
+from .vectors import Basis, Block, Elementwise, Ones, Scaled, Stack, VectorSum, Zero, has_slot
 
 SUM, PRODUCT, ATOM = 0, 1, 2  # how tightly a box holds together
 MANY = 120  # a formula with more nodes than this names the subterms that it repeats
@@ -95,7 +79,8 @@ def text(term: Any, *, inline: bool = False) -> str:
 def latex(term: Any, *, inline: bool = False) -> str:
     """A term in LaTeX, for a mathematical environment.
 
-    >>> from .terms import Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Point
     >>> from .binders import gibbs
     >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
     >>> print(latex(gibbs(y, y, mu, energy=dot(x, y))))

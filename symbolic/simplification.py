@@ -21,26 +21,22 @@ from sympy import Add, Basic, Expr, Mul, Pow, S, exp
 
 from .binders import Binder, Cumulant, Integral, ScalarIntegral, gibbs_weight, rank
 from .gateaux import partitions
-from .products import added, exponential, product, remade
-from .terms import (
-    Block,
-    Component,
+from .matrices import (
     Diagonal,
-    Dot,
     MatMul,
     MatrixScaled,
     MatrixSum,
     MatVec,
     Outer,
     Rows,
-    Scaled,
     Trace,
     Transpose,
-    VectorSum,
-    free_symbols,
-    in_order,
     is_zero,
 )
+from .products import added, exponential, product, remade
+from .scalars import Component, Dot
+from .terms import free_symbols, in_order
+from .vectors import Block, Scaled, VectorSum
 
 MOST_INTEGRALS = 3  # orders of more nested integrals are not compared
 MOST_FACTORS = 5  # products of more factors are not split into slots
@@ -60,7 +56,8 @@ def simplify(term: Any) -> Any:
 
     Source: docs/mathematics.md, section 7.
 
-    >>> from .terms import Matrix, Measure, Point, dot
+    >>> from .constructors import dot
+    >>> from .terms import Matrix, Measure, Point
     >>> x, y, z, mu, A = Point("x"), Point("y"), Point("z"), Measure("mu"), Matrix("A")
     >>> simplify(Integral(Integral(dot(y, z) * exp(dot(x, y)), y, mu), z, mu))
     <int y mu(dy), int exp(<x, y>) y mu(dy)>

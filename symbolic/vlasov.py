@@ -16,8 +16,11 @@ from .expansion import expanded, summands, vanishes
 from .gateaux import Along, gateaux
 from .invariants import Decision, Gradient, decide, rate_along, wasserstein_gradient
 from .maps import DerivedTerm, VelocityField, _test
+from .matrices import MatVec, Outer
+from .scalars import Dot
 from .substitution import substitute
-from .terms import Dot, FreshPoint, MatVec, Outer, Point, Scaled, Stack, VectorTerm, kind, size
+from .terms import FreshPoint, Point, VectorTerm, kind
+from .vectors import Scaled, Stack, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ class Vlasov:
         Args:
             phi: a Python function from a vector term to a scalar term.
 
-        >>> from .terms import Measure, norm2
+        >>> from .constructors import norm2
+        >>> from .terms import Measure
         >>> x, mu = Point("x"), Measure("mu")
         >>> print(VelocityField(-x, x, mu).vlasov().weak(norm2))
         -2 int |y|^2 mu(dy)
@@ -176,7 +180,8 @@ class Vlasov:
 
         Source: Carmona & Delarue (2018), vol. I, ch. 5; docs/mathematics.md, section 9.
 
-        >>> from .terms import Measure, component
+        >>> from .constructors import component
+        >>> from .terms import Measure
         >>> x, y, mu = Point("x"), Point("y"), Measure("mu")
         >>> V = VelocityField(Integral(y, y, mu), x, mu)
         >>> print(V.vlasov().adjoint_rate(lambda v: component(v, 0)))
@@ -231,7 +236,8 @@ class Vlasov:
 
         `D_x g V + int D_mu g(mu, x)(y) V(mu, y) mu(dy)`, with x on a characteristic.
 
-        >>> from .terms import Measure, norm2
+        >>> from .constructors import norm2
+        >>> from .terms import Measure
         >>> x, mu = Point("x"), Measure("mu")
         >>> print(VelocityField(-x, x, mu).vlasov().rate(norm2(x)))
         -2 |x|^2
@@ -373,7 +379,8 @@ class Vlasov:
         The mass and the weights always; the mean where the kernel is antisymmetric, in whole or in
         a part of a stack; the sphere where the field is tangent to it.
 
-        >>> from .terms import Measure, block, stack
+        >>> from .constructors import block, stack
+        >>> from .terms import Measure
         >>> z, w, mu = Point("z"), Point("w"), Measure("mu")
         >>> force = Integral(block(w, 1, 2) - block(z, 1, 2), w, mu)
         >>> VelocityField(stack(block(z, 1, 2), force), z, mu).vlasov().conserved()

@@ -13,7 +13,8 @@ from typing import Any
 from sympy import Matrix as Array, Rational, nan, zoo
 
 from .exact import exact
-from .terms import Matrix, Point, Vector, size
+from .terms import Matrix, Point, Vector
+from .vectors import size
 
 TRIALS = 6
 DIGITS = 40

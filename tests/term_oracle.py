@@ -146,7 +146,7 @@ def _(term: s.ZeroMatrix, env):
 
 
 @head_value.register
-def _(term: s.terms.Columns, env):
+def _(term: s.matrices.Columns, env):
     return np.zeros(value(term.args[0], env).shape[1])
 
 

@@ -100,7 +100,7 @@ def test_mass_one_is_used_where_it_is_declared_and_nowhere_else(h, seed):
     assert s.integral(free, Y, P) == free
     kept = s.integral(free, Y, MU)
     assert agrees(value(kept, env), env[MU][1].sum() * value(free, env), 1e-9)
-    assert s.terms.is_zero(free) or s.mass(MU) in kept.atoms(s.Integral)
+    assert s.matrices.is_zero(free) or s.mass(MU) in kept.atoms(s.Integral)
     image = s.Pushforward(P, Y, h)
     assert s.mass(image) == 1 and s.mass(s.Pushforward(MU, Y, h)) == s.mass(MU)
     assert s.LogPartition(Y, P, sp.Integer(0)) == 0 != s.LogPartition(Y, MU, sp.Integer(0))

@@ -18,7 +18,7 @@ EXAMPLES = [
     X, B, A, C, MU, s.BoundPoint(1), s.FreshPoint(), s.Zero(X), s.Ones(X), E0, X + Y, C * X, A @ X,
     s.block(X, 0, 1), s.stack(C, X), s.elementwise(sp.tanh, X), s.Identity(X), s.ZeroMatrix(X, Y),
     s.outer(X, Y), A + V, C * A, A @ V, A.T, s.diagonal(X), s.Rows(A, 0, 1), s.RowStack(A, V),
-    s.dot(X, Y), s.component(X, 0), s.Trace(A), s.Dimension(X), s.terms.Columns(A),
+    s.dot(X, Y), s.component(X, 0), s.Trace(A), s.Dimension(X), s.matrices.Columns(A),
     s.integral(sp.exp(s.dot(X, Y)), Y, MU), s.integral(sp.exp(s.dot(X, Y)) * Y, Y, MU),
     s.integral(s.outer(Y, Y), Y, PUSHED), s.LogPartition(*LAW), s.Cumulant((s.dot(Y, Y),), *LAW),
     s.Cumulant((Y,), *LAW), s.Cumulant((Y, s.norm2(Y) * Y), *LAW), PUSHED,
@@ -102,8 +102,8 @@ FOLDS = [
 
 @pytest.mark.parametrize("got, want", FOLDS, ids=range(len(FOLDS)))
 def test_folds(got, want):
-    if s.terms.is_zero(want):
-        assert s.terms.is_zero(got)
+    if s.matrices.is_zero(want):
+        assert s.matrices.is_zero(got)
     else:
         assert got == want
 

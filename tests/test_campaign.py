@@ -247,6 +247,7 @@ def test_a_wrong_command_is_one_line(command, arguments, message):
 
 @pytest.mark.slow
 def test_the_command_runs_on_processes(command):
+    pytest.importorskip("distributed")
     code, text, _ = command("maps.py:ranks", "--seeds", "2", "--workers", "1", *QUICK)
     assert code == 1 and "2 refuted" in text
 

@@ -13,6 +13,28 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+# The heaviest cases of tests whose others run in the quick suite too, by the ends of their names.
+SLOW = (
+    "test_the_energy_of_a_second_order_field_is_found[with a trap]",
+    "test_long_sums_of_matrices_act_as_a_whole",
+    "test_every_engine[two blocks-map]",
+    "test_every_engine[two blocks-jacobian]",
+    "test_every_engine[two blocks-flat]",
+    "test_every_engine[sinkhorn-flat]",
+    "test_every_engine[sinkhorn-lions]",
+    "test_every_engine[block-jacobian]",
+    "test_library.py::test_derivatives[two blocks]",
+    "test_library.py::test_derivatives[sinkhorn]",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    for item in items:
+        again = "test_good_maps_are_not_refuted" in item.name and item.name.endswith("-1]")
+        if again or item.nodeid.endswith(SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def findings_stay_in_the_run(tmp_path_factory):

@@ -304,7 +304,7 @@ class _Lowering:
 
     @rule.register(sympy.Pow)
     def _(self, term: Any, scope: _Scope) -> Use:
-        base, exponent = term.args
+        base, exponent = term.args[0], _fraction(term.args[1])
         u = _exponent_in(base)
         if u is not None and exponent.is_negative and exponent.is_Rational:
             return self.sigmoid(-u, -exponent, scope)
@@ -312,7 +312,7 @@ class _Lowering:
             return self.builder.emit(
                 "power", self.value(base, scope), attributes=(_text(exponent),)
             )
-        return self.builder.emit("pow", *self.values(term.args, scope))
+        return self.builder.emit("pow", *self.values((base, exponent), scope))
 
     @rule.register(sympy.log)
     def _(self, term: Any, scope: _Scope) -> Use:
@@ -446,6 +446,12 @@ def _renamed(use: Use, names: Mapping[Axis, Axis]) -> Use:
 
 def _text(number: Any) -> str:
     return f"{number.p}/{number.q}" if number.q != 1 else str(number.p)
+
+
+def _fraction(exponent: Any) -> Any:
+    """A floating multiple of 1/2 as a fraction: a root and products are faster than a power."""
+    twice = 2 * float(exponent) if isinstance(exponent, sympy.Float) else 0.5
+    return sympy.Rational(int(twice), 2) if twice.is_integer() else exponent
 
 
 def _exponent_in(base: Any) -> Any:

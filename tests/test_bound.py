@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import sympy
 
 from pushforward.numeric import Values
 from pushforward.symbolic import (
@@ -252,3 +253,12 @@ def test_numbers_alone_import_no_symbols():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
+
+
+def test_a_floating_exponent_is_a_root_where_it_is_a_multiple_of_one_half():
+    def program(exponent):
+        return SymbolicMap((1 + dot(x, x)) ** exponent * x, x, mu).bind().program
+
+    assert program(-0.5).digest == program(sympy.Rational(-1, 2)).digest
+    assert program(2.0).digest == program(2).digest
+    assert program(0.3).digest != program(sympy.Rational(3, 10)).digest

@@ -29,6 +29,7 @@ from .constructors import (
     stack as stack,
 )
 from .derivatives import Derivatives as Derivatives, derive as derive
+from .derived import DerivedTerm as DerivedTerm
 from .expansion import expanded as expanded, vanishes as vanishes
 from .gateaux import (
     Along as Along,
@@ -40,11 +41,7 @@ from .heads import RegisteredHead as RegisteredHead, register as register
 from .hierarchy import Hierarchy as Hierarchy, bbgky as bbgky
 from .invariants import Decision as Decision, Gradient as Gradient
 from .linear import gradient_in as gradient_in, jacobian_in as jacobian_in
-from .maps import (
-    DerivedTerm as DerivedTerm,
-    SymbolicMap as SymbolicMap,
-    VelocityField as VelocityField,
-)
+from .maps import SymbolicMap as SymbolicMap, VelocityField as VelocityField
 from .matrices import (
     Diagonal as Diagonal,
     Identity as Identity,

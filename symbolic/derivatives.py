@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import printing
-from .maps import AbstractInContext, DerivedTerm
+from .derived import DerivedTerm
+from .in_context import AbstractInContext
 from .terms import Point
 
 _SIGNS = {

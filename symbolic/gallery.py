@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import library
-from .maps import AbstractInContext
+from .in_context import AbstractInContext
 from .terms import Point
 
 

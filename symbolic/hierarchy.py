@@ -20,8 +20,9 @@ from sympy import Add, Expr, Integer, Mul, S, Symbol
 
 from . import printing
 from .binders import Integral, LogPartition
+from .derived import DerivedTerm
 from .gateaux import Along, MassAt, gateaux, zero_of
-from .maps import DerivedTerm, VelocityField
+from .maps import VelocityField
 from .matrices import is_zero
 from .normal import Normal
 from .products import exponential

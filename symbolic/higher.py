@@ -12,19 +12,27 @@ from typing import TYPE_CHECKING, Any
 
 from sympy import Expr
 
-from .binders import Pushforward
+from .binders import Integral, Pushforward
+from .derived import DerivedTerm, parameters_of
 from .gateaux import Along, MassAt, gateaux
 from .linear import gradient_in, jacobian_in
 from .substitution import substitute
-from .terms import FreshPoint, Matrix, Measure, MeasureTerm, Point, Vector, free_symbols, scalar
+from .terms import (
+    FreshPoint,
+    Matrix,
+    Measure,
+    MeasureTerm,
+    Point,
+    Vector,
+    VectorTerm,
+    free_symbols,
+    scalar,
+)
 
 if TYPE_CHECKING:
-    from .maps import DerivedTerm
     from .tokens import TokenJacobian
 
 Functional = Callable[[MeasureTerm], Expr]
-Direction = tuple[Any, Any]
-"""A parameter that the bound call fills with units, and the atom that has its shape."""
 
 
 def direction_like(atom: Any, *terms: Any, letters: str = "u v s t r") -> Any:
@@ -37,6 +45,16 @@ def direction_like(atom: Any, *terms: Any, letters: str = "u v s t r") -> Any:
     names = [*letters.split(), *(f"u_{i}" for i in range(len(taken) + 1))]
     kind = Matrix if isinstance(atom, Matrix) else Vector
     return kind(next(name for name in names if name not in taken))
+
+
+def centred(term: Any, z: VectorTerm, mu: Measure) -> Any:
+    """The term minus its integral in z against mu: a derivative on probability measures.
+
+    >>> z, mu = Point("z"), Measure("mu")
+    >>> centred(z, z, mu)
+    z - int y mu(dy)
+    """
+    return term - Integral(term, z, mu)
 
 
 def slope_at(term: Any, place: Point) -> Any:
@@ -52,7 +70,7 @@ class HigherDerivatives:
     term: Any
     x: Point
     mu: Measure
-    _derived: Callable[..., "DerivedTerm"]
+    _derived: Callable[..., DerivedTerm]
     _check_points: Callable[..., None]
     _flat: Callable[..., Any]
 
@@ -62,7 +80,7 @@ class HigherDerivatives:
         matrix = slope_at(gateaux(term, Along(at, u)), inner)
         return self._derived(kind, matrix, points, (), ((u, at),))
 
-    def hessian(self) -> "DerivedTerm":
+    def hessian(self) -> DerivedTerm:
         """The second derivative `D_x^2 G(mu, x)`; it prints contracted with one direction u.
 
         Bound it returns (m, d', d, d): [m, i, j, k] is `d^2 G_i / dx_j dx_k`.
@@ -78,7 +96,7 @@ class HigherDerivatives:
         """
         return self._contracted("hessian", self.term, self.x, self.x, ())
 
-    def mixed_lions_derivative(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
+    def mixed_lions_derivative(self, z: Point, *, normalised: bool = False) -> DerivedTerm:
         """The mixed derivative `D_x D_mu G(mu, x)(z) = D_mu D_x G(mu, x)(z)`.
 
         Bound it returns (m, k, d', d, d): [m, k, i, a, b] is `d^2 flat_i / dz_a dx_b`. It prints
@@ -95,7 +113,7 @@ class HigherDerivatives:
         self._check_points(z)
         return self._contracted("mixed_lions_derivative", self._flat(z), self.x, z, (z,))
 
-    def lions_jacobian(self, z: Point, *, normalised: bool = False) -> "DerivedTerm":
+    def lions_jacobian(self, z: Point, *, normalised: bool = False) -> DerivedTerm:
         """The derivative of the Lions derivative in its own point, `D_z D_mu G(mu, x)(z)`.
 
         Bound it returns (m, k, d', d, d): [m, k, i, a, b] is `d^2 flat_i / dz_a dz_b`. It prints
@@ -120,7 +138,7 @@ class HigherDerivatives:
         v: Point | None = None,
         *,
         normalised: bool = False,
-    ) -> "DerivedTerm":
+    ) -> DerivedTerm:
         """The second Lions derivative `D_mu D_mu G(mu, x)(z, w)`, or `D_z D_w d^2 G/dm^2 (z, w)`.
 
         Args:
@@ -155,7 +173,7 @@ class HigherDerivatives:
         twice = gateaux(self._flat(z), MassAt(self.mu, w))
         return self._derived(kind, gateaux(gateaux(twice, Along(z, u)), Along(w, v)), (z, w, u, v))
 
-    def functional_derivative(self, U: Functional, *, normalised: bool = False) -> "DerivedTerm":
+    def functional_derivative(self, U: Functional, *, normalised: bool = False) -> DerivedTerm:
         """The flat derivative of `mu -> U(f(mu))` at x, with `f(mu) = G(mu)#mu`.
 
         `dU/dm (f(mu))(G(mu, x)) + int <D_mu U(f(mu))(G(mu, z)), dG/dm (mu, z)(x)> mu(dz)`.
@@ -175,13 +193,11 @@ class HigherDerivatives:
         >>> print(SymbolicMap(3 * x, x, mu).functional_derivative(energy))
         9 |x|^2
         """
-        from .maps import centred
-
         found = gateaux(self._functional(U), MassAt(self.mu, self.x))
         found = centred(found, self.x, self.mu) if normalised else found
         return self._of_functional("functional_derivative", U, found)
 
-    def functional_gradient(self, U: Functional, *, normalised: bool = False) -> "DerivedTerm":
+    def functional_gradient(self, U: Functional, *, normalised: bool = False) -> DerivedTerm:
         """The Lions derivative of `mu -> U(f(mu))` at x: the gradient of its flat derivative.
 
         Args:
@@ -204,9 +220,7 @@ class HigherDerivatives:
         slope = gradient_in(gateaux(found, Along(self.x, u)), u)
         return self._of_functional("functional_gradient", U, substitute(slope, {u: self.x}))
 
-    def _of_functional(self, kind: str, U: Functional, term: Any) -> "DerivedTerm":
-        from .maps import parameters_of
-
+    def _of_functional(self, kind: str, U: Functional, term: Any) -> DerivedTerm:
         return self._derived(kind, term, (), parameters_of(self._functional(U)))
 
     def _functional(self, U: Functional) -> Expr:

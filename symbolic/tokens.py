@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from .maps import DerivedTerm
+from .derived import DerivedTerm
 from .terms import Point
 
 

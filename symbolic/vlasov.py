@@ -12,10 +12,12 @@ from sympy import Expr, Mul, S
 
 from . import printing
 from .binders import Integral
+from .derived import DerivedTerm
 from .expansion import expanded, summands, vanishes
 from .gateaux import Along, gateaux
+from .in_context import tested
 from .invariants import Decision, Gradient, decide, rate_along, wasserstein_gradient
-from .maps import DerivedTerm, VelocityField, _test
+from .maps import VelocityField
 from .matrices import MatVec, Outer
 from .scalars import Dot
 from .substitution import substitute
@@ -136,7 +138,7 @@ class Vlasov:
         """
         y, image = FreshPoint(), FreshPoint()
         velocity = substitute(self.field.term, {self.field.x: y})
-        slope = gateaux(_test(phi, image), Along(image, velocity))
+        slope = gateaux(tested(phi, image), Along(image, velocity))
         term = Integral(substitute(slope, {image: y}), y, self.field.mu)
         return self.field._derived("weak_form", term, (), self.field.parameters)
 
@@ -188,10 +190,10 @@ class Vlasov:
         (int y mu(dy))[0] + x[0] |mu|
         """
         field, y = self.field, FreshPoint()
-        here = gateaux(_test(psi, field.x), Along(field.x, field.term))
+        here = gateaux(tested(psi, field.x), Along(field.x, field.term))
         z = FreshPoint()
         flat = substitute(field._flat(z), {field.x: y, z: field.x})
-        there = Integral(gateaux(_test(psi, y), Along(y, flat)), y, field.mu)
+        there = Integral(gateaux(tested(psi, y), Along(y, flat)), y, field.mu)
         return field._derived("adjoint", here + there, (), field.parameters)
 
     @property
@@ -351,7 +353,7 @@ class Vlasov:
         pull = gateaux(field._flat(z), Along(z, eta(z)))
         term = here + Integral(pull, z, field.mu)
         if density is not None:
-            term += Integral(_test(density, z) * field._flat(z), z, field.mu)
+            term += Integral(tested(density, z) * field._flat(z), z, field.mu)
         return field._derived("tangent", term, (xi,), field.parameters)
 
     @property

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
 from ..numeric import DiscreteMeasure, wasserstein
-from .subject import Atoms
+from .subject import Atoms, Stack
 
 LARGEST_SOLVED = 256
 
@@ -58,13 +59,17 @@ def _directions(dim: int) -> np.ndarray:
     return np.concatenate([axes, drawn / np.linalg.norm(drawn, axis=1, keepdims=True)])
 
 
-def moved(first: Atoms, second: Atoms) -> float:
-    """An upper bound of W1 between images whose rows correspond: atom to atom, then the weights."""
+def moved(first: Atoms | Stack, second: Atoms | Stack) -> Any:
+    """An upper bound of W1 between images whose rows correspond: atom to atom, then the weights.
+
+    Of two stacks of images, (b, n, d) and (b, n), the b bounds.
+    """
     (x, a), (y, b) = first, second
-    apart = np.linalg.norm(x - y, axis=1)
-    exchanged = 0.5 * float(np.abs(a - b).sum())
-    bound = float(np.minimum(a, b) @ apart)
-    return bound + (exchanged * spread((np.concatenate([x, y]), a)) if exchanged else 0.0)
+    bound = (np.minimum(a, b) * np.linalg.norm(x - y, axis=-1)).sum(axis=-1)
+    exchanged = 0.5 * np.abs(a - b).sum(axis=-1)
+    if not exchanged.any():
+        return bound
+    return bound + exchanged * spread((np.concatenate([x, y], axis=-2), a))
 
 
 def bent(first: Atoms, middle: Atoms, last: Atoms, share: float) -> float:
@@ -81,9 +86,9 @@ def _on_a_line(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> fl
     return float(np.abs(jump) @ np.diff(at[order]))
 
 
-def spread(atoms: Atoms) -> float:
+def spread(atoms: Atoms | Stack) -> Any:
     """The diameter of the bounding box of the atoms."""
-    return float(np.linalg.norm(np.ptp(atoms[0], axis=0)))
+    return np.linalg.norm(np.ptp(atoms[0], axis=-2), axis=-1)
 
 
 def clusters(points: np.ndarray, tolerance: float) -> list[np.ndarray]:

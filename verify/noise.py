@@ -75,7 +75,7 @@ def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
     if precision == "float64" and measured > 5e-9 * scale:
         precision = "float32"
     everything = np.concatenate([points for points, _ in images])
-    diameter = spread((everything, np.ones(len(everything))))
+    diameter = float(spread((everything, np.ones(len(everything)))))
     # far from the origin the last bits of the inputs are large beside the domain
     of_inputs = 8 * _EPS[precision] * max(1.0, subject.domain.scale / subject.domain.diameter)
     value = max(measured, 8 * _EPS[precision] * scale, of_inputs * diameter)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -13,13 +13,19 @@ from typing import Any
 import numpy as np
 
 from ..numeric.arrays import to_numpy
+from ..numeric.native import PAIRS_FOR_THREADS
 from .candidates import Candidate, Flow, InContextMap, MeasureMap, Symbolic, TokenMap
 
 Atoms = tuple[np.ndarray, np.ndarray]
 """Points (n, d) and weights (n,) of a discrete measure, float64."""
 
+Stack = tuple[np.ndarray, np.ndarray]
+"""Points (b, n, d) and weights (b, n) of b measures with n atoms each."""
+
 LARGEST = 4096
+TOGETHER = 128
 FLOW_STEPS = 16
+_NOT_FINITE = "the function returned a number that is not finite"
 
 
 class Undefined(Exception):
@@ -86,6 +92,8 @@ class Subject:
         self.rows = not isinstance(candidate, MeasureMap)
         self.in_context = isinstance(candidate, (InContextMap, Symbolic))
         self.lists = isinstance(candidate, TokenMap) and not candidate.weighted
+        # how many measures to hand over at once: compiled C takes many in one call
+        self.together = TOGETHER if isinstance(candidate, Symbolic) else 1
         self.calls = 0
         self.seconds = 0.0
         self.dtypes: set[str] = set()
@@ -118,46 +126,61 @@ class Subject:
         atoms = (points, weights)
         return self._rows(self._call(self.fn, atoms, points, weights, x), len(x), atoms)
 
-    def push_many(self, measures: Sequence[Atoms]) -> list[Atoms | Undefined]:
-        """The images of several measures; where one is not defined, the failure in its place.
+    def push_stack(self, points: np.ndarray, weights: np.ndarray) -> Stack:
+        """The images of measures (b, n, d), (b, n) with n atoms each, in one call where it can be.
 
-        A compiled map takes them in one call.
+        A map whose rows do not correspond to atoms takes one measure at a time: b = 1.
         """
-        if not isinstance(self.candidate, Symbolic):
-            return [_attempt(self.push, *atoms) for atoms in measures]
-        values = self.query_many([(points, weights, points) for points, weights in measures])
-        return [
-            value if isinstance(value, Undefined) else (value, weights)
-            for value, (_, weights) in zip(values, measures, strict=True)
-        ]
+        if self.rows and not self.lists:
+            return self.push_rows(points, weights), weights
+        (points,), (weights,) = points, weights
+        image = self.push(points, weights)
+        return image[0][None], image[1][None]
 
-    def query_many(
-        self, items: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]]
-    ) -> list[np.ndarray | Undefined]:
-        """The values of `query` for several (points, weights, x)."""
-        found: list[Any] = [None] * len(items)
+    def push_rows(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        """The images (b, n, d') of the atoms of b measures, where row `i` is that of atom `i`."""
         if isinstance(self.candidate, Symbolic):
-            plain = [k for k, item in enumerate(items) if item[1].min() > 0]
-            values = self._compiled([items[k] for k in plain]) if plain else []
-            for k, value in zip(plain, values, strict=False):
-                found[k] = value
-        return [
-            _attempt(self.query, *item) if value is None else value
-            for value, item in zip(found, items, strict=True)
-        ]
+            return self.query_stack(points, weights, points)
+        return np.array([self.push(*atoms)[0] for atoms in zip(points, weights, strict=True)])
 
-    def _compiled(self, items: list) -> list[np.ndarray]:
-        """The values in one call of compiled C; none where there is no such form."""
+    def query_stack(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Images (b, m, d') of the queries x (b, m, d), each m on its measure of n atoms."""
+        if isinstance(self.candidate, Symbolic) and len(x) > 1:
+            values = self._compiled(points, weights, x)
+            if values is not None:
+                return values
+        return np.array([self.query(*item) for item in zip(points, weights, x, strict=True)])
+
+    def _compiled(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> Any:
+        """The values in one call of compiled C; None where there is no such form."""
+        (count, n, d), m = points.shape, x.shape[1]
+        if n * m >= PAIRS_FOR_THREADS:
+            return None  # one measure keeps all processors busy
         started = time.perf_counter()
-        points, weights, x = (np.concatenate(parts) for parts in zip(*items, strict=True))
-        atoms, queries = (np.cumsum([0, *(len(item[k]) for item in items)]) for k in (0, 2))
-        value = self.fn.ragged(points, weights, x, atoms, queries)
-        if value is None or value.ndim != 2:
-            return []
-        self.calls += len(items)
+        present = weights > 0
+        if present.all():
+            atoms, masses, ends = (
+                points.reshape(-1, d),
+                weights.reshape(-1),
+                n * np.arange(count + 1),
+            )
+        else:
+            atoms, masses = points[present], weights[present]
+            ends = np.concatenate([[0], np.cumsum(present.sum(axis=1))])
+        atoms, masses, rows = (
+            np.ascontiguousarray(array) for array in (atoms, masses, x.reshape(-1, x.shape[2]))
+        )
+        value = self.fn.ragged(atoms, masses, rows, ends, m * np.arange(count + 1))
         self.seconds += time.perf_counter() - started
+        if value is None or value.ndim != 2:
+            return None
+        self.calls += count
         self.dim = self.dim or value.shape[1]
-        return np.split(value, queries[1:-1])
+        value = value.reshape(count, m, -1)
+        if not np.isfinite(value).all():
+            first = int(np.argmin(np.isfinite(value).all(axis=(1, 2))))
+            raise Undefined(_NOT_FINITE, (points[first], weights[first]))
+        return value
 
     def flow(
         self, points: np.ndarray, weights: np.ndarray, horizon: float, steps: int
@@ -241,7 +264,7 @@ class Subject:
                 atoms,
             )
         if not np.isfinite(array).all():
-            raise Undefined("the function returned a number that is not finite", atoms)
+            raise Undefined(_NOT_FINITE, atoms)
         return array
 
     def _pair(self, out: Any, atoms: Atoms) -> Atoms:
@@ -294,13 +317,6 @@ class Subject:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, previous)
-
-
-def _attempt(ask: Callable[..., Any], *arguments: np.ndarray) -> Any:
-    try:
-        return ask(*arguments)
-    except Undefined as undefined:
-        return undefined
 
 
 def as_counts(weights: np.ndarray, largest: int) -> np.ndarray:

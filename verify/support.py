@@ -7,9 +7,8 @@ import numpy as np
 from .candidates import TokenMap
 from .distance import spread
 from .noise import Noise
-from .recipes import Recipe
 from .simplify import simplify
-from .subject import Atoms, Clock, Subject, Undefined, Unsupported
+from .subject import Atoms, Clock, Stack, Subject, Undefined, Unsupported
 from .tagging import binary_weights, decode, margin, support_defect
 from .trials import Outcome, Violation, run_trials
 
@@ -38,19 +37,36 @@ def check_support(
             "coincident atoms have one image"
         )
 
-    def trial(recipe: Recipe) -> Violation | None:
-        points, _ = recipe.build(subject.domain, equal=True)
-        points = points[: _ATOMS[-1]]
-        return _violation_at(subject, noise, _distinct(points), outcome)
+    def trial(stack: Stack, _: int) -> Violation | None:
+        points = stack[0][:, : _ATOMS[-1]]
+        if by_rows:
+            points = points[_merging(subject, noise, points)]
+        for atoms in points:
+            found = _violation_at(subject, noise, _distinct(atoms), outcome)
+            if found is not None:
+                return found
+        return None
 
     atoms = tuple(size for size in sizes if size in _ATOMS)
     # nothing is left to find where rows carry the weights by construction
     time = clock.share(0.1 if by_rows else 0.8)
-    found = run_trials(trial, atoms, seed, time, outcome, draws=300)
+    found = run_trials(trial, subject, atoms, seed, time, outcome, equal=True)
     if found is not None:
         outcome.violation = _simplified(subject, noise, found, spare.share(0.5))
         outcome.reason = outcome.violation.sentence
     return outcome
+
+
+def _merging(subject: Subject, noise: Noise, points: np.ndarray) -> np.ndarray:
+    """On which measures images of atoms come near each other: else each carries its weight."""
+    count, n, _ = points.shape
+    try:
+        images = subject.push_rows(points, np.broadcast_to(binary_weights(n), (count, n)))
+    except Undefined:
+        return np.ones(count, dtype=bool)
+    apart = np.linalg.norm(images[:, :, None] - images[:, None], axis=3)
+    apart[:, np.arange(n), np.arange(n)] = np.inf
+    return (apart <= 1e2 * noise.value).any(axis=(1, 2))
 
 
 def _list_weights(atoms: int) -> np.ndarray:

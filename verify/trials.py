@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed as seeded, settings
 
+from ..numeric import AbstractDomain
 from .recipes import Recipe, draw, recipes
-from .subject import Atoms, Clock, OutOfTime, Subject, Undefined, Unsupported
+from .subject import Atoms, Clock, OutOfTime, Stack, Subject, Undefined, Unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +47,12 @@ class _Falsified(Exception):
     pass
 
 
-Trial = Callable[[Recipe], Violation | None]
+Trial = Callable[[Stack, int], Violation | None]
+"""The first violation on any of several measures of equally many atoms; a seed comes with them."""
 
+DRAWS = 512
 BATCH = 16
+SMALL = 16
 SIZES = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -68,30 +74,71 @@ def affordable_sizes(subject: Subject, clock: Clock, seed: int) -> tuple[int, ..
 
 
 def run_trials(
-    trial: Trial, sizes: tuple[int, ...], seed: int, clock: Clock, outcome: Outcome, draws: int
+    trial: Trial,
+    subject: Subject,
+    sizes: tuple[int, ...],
+    seed: int,
+    clock: Clock,
+    outcome: Outcome,
+    *,
+    equal: bool,
 ) -> Violation | None:
-    """First up to `draws` independent draws, then Hypothesis for the rest of the clock.
+    """First independent draws, then Hypothesis for the rest of the clock.
 
     The sequence of trials is a function of `seed` alone; the clock only cuts it short. What
     Hypothesis finds it shrinks on its recipe; the caller simplifies the measure after that.
     """
-    rng = np.random.default_rng([seed, 3])
-    small = tuple(size for size in sizes if size <= 16)
     half = clock.share(0.6)
-    for k in range(draws):
-        if half.left <= 0:
-            break
-        found = trial(draw(rng, sizes if k % 8 == 7 else small))
-        outcome.drawn += 1
-        if found is not None:
-            return found
-    return _searched(trial, small, seed, clock, outcome)
+    recipe = _drawn(np.random.default_rng([seed, 3]), sizes, 8 if subject.together == 1 else 64)
+    while half.left > 0 and outcome.drawn < DRAWS:
+        group = [next(recipe) for _ in range(min(DRAWS, subject.together))]
+        for stack, of in _stacked(group, subject.domain, equal):
+            if half.left <= 0:
+                break
+            found = trial(stack, of)
+            outcome.drawn += len(stack[1])
+            if found is not None:
+                return found
+    small = tuple(size for size in sizes if size <= SMALL)
+    return _searched(trial, subject, small, seed, clock, outcome, equal)
+
+
+def _drawn(rng: np.random.Generator, sizes: tuple[int, ...], period: int) -> Iterator[Recipe]:
+    """Recipes of few atoms, and one of many in each period: every large size once, in order."""
+    small = tuple(size for size in sizes if size <= SMALL)
+    large = iter(size for size in sizes if size > SMALL)
+    medium = tuple(size for size in sizes if size <= 4 * SMALL)
+    for k in count():
+        turn = k % period == period - 1
+        size = next(large, None) if turn else None
+        yield draw(rng, (size,) if size else medium if turn else small)
+
+
+def _stacked(
+    recipes: list[Recipe], domain: AbstractDomain, equal: bool
+) -> Iterator[tuple[Stack, int]]:
+    """The measures of the recipes, those of equally many atoms in one stack, small ones first."""
+    built: dict[int, list[Atoms]] = defaultdict(list)
+    for recipe in recipes:
+        atoms = recipe.build(domain, equal=equal)
+        built[len(atoms[1])].append(atoms)
+    for _, alike in sorted(built.items()):
+        points, weights = zip(*alike, strict=True)
+        yield (np.array(points), np.array(weights)), recipes[0].seed
 
 
 def _searched(
-    trial: Trial, sizes: tuple[int, ...], seed: int, clock: Clock, outcome: Outcome
+    trial: Trial,
+    subject: Subject,
+    sizes: tuple[int, ...],
+    seed: int,
+    clock: Clock,
+    outcome: Outcome,
+    equal: bool,
 ) -> Violation | None:
     best: list[Violation] = []
+    # an example costs Hypothesis about a millisecond: each one stands for a batch of measures
+    step, batch = subject.together, max(BATCH, subject.together)
 
     @seeded(seed)
     @settings(
@@ -111,11 +158,11 @@ def _searched(
     )
     @given(recipes(sizes))
     def search(recipe: Recipe) -> None:
-        # an example costs Hypothesis about a millisecond: each one stands for a batch of seeds
-        for k in range(BATCH):
+        points, weights = recipe.stack(subject.domain, batch, equal=equal)
+        for k in range(0, batch, step):
             clock.check()
-            outcome.searched += 1
-            found = trial(replace(recipe, seed=recipe.seed + 2**16 * k))
+            outcome.searched += step
+            found = trial((points[k : k + step], weights[k : k + step]), recipe.seed)
             if found is not None:
                 best[:] = [found]
                 raise _Falsified

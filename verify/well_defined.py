@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from .distance import gap, moved
 from .noise import Noise, jitter
-from .recipes import Recipe
+from .recipes import inside
 from .simplify import simplify
-from .subject import Atoms, Clock, Subject, Undefined, Unsupported
+from .subject import Atoms, Clock, Stack, Subject, Undefined, Unsupported
 from .trials import Outcome, Violation, run_trials
 
-Operation = Callable[[np.ndarray, np.ndarray, int], Atoms]
+Operation = Callable[[np.ndarray, np.ndarray, int], Stack]
+"""A measure, or every measure of a stack, written in another way; a seed comes with it."""
 
 
-def _permute(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
-    order = _order(len(points), seed)
-    return points[order], weights[order]
+def _permute(points: np.ndarray, weights: np.ndarray, seed: int) -> Stack:
+    order = _order(weights.shape[-1], seed)
+    return points[..., order, :], weights[..., order]
 
 
 @lru_cache(maxsize=64)
@@ -27,22 +29,25 @@ def _order(n: int, seed: int) -> np.ndarray:
     return np.arange(n)[::-1] if n < 4 else np.random.default_rng([seed, 4]).permutation(n)
 
 
-def _split(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
-    part = weights[0] / 4
+def _split(points: np.ndarray, weights: np.ndarray, seed: int) -> Stack:
+    first, part = weights[..., :1], weights[..., :1] / 4
     return (
-        np.concatenate([points, points[:1]]),
-        np.concatenate([[weights[0] - part], weights[1:], [part]]),
+        np.concatenate([points, points[..., :1, :]], axis=-2),
+        np.concatenate([first - part, weights[..., 1:], part], axis=-1),
     )
 
 
-def _replicate(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
-    return np.concatenate([points, points]), np.concatenate([weights, weights]) / 2
+def _replicate(points: np.ndarray, weights: np.ndarray, seed: int) -> Stack:
+    twice = np.concatenate([weights, weights], axis=-1)
+    return np.concatenate([points, points], axis=-2), twice / 2
 
 
-def _add_zero_weight(points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
+def _add_zero_weight(points: np.ndarray, weights: np.ndarray, seed: int) -> Stack:
     """A zero-weight atom at a place where no atom is, put first."""
-    place = 2 * points[:1] - points[-1:] if len(points) > 1 else -points[:1] + 0.5
-    return np.concatenate([place, points]), np.concatenate([[0.0], weights])
+    first, last = points[..., :1, :], points[..., -1:, :]
+    place = 2 * first - last if weights.shape[-1] > 1 else 0.5 - first
+    none = np.zeros_like(weights[..., :1])
+    return np.concatenate([place, points], axis=-2), np.concatenate([none, weights], axis=-1)
 
 
 OPERATIONS: dict[str, Operation] = {
@@ -75,14 +80,14 @@ def check_well_defined(
     """Look for a measure whose image depends on the way it is written."""
     outcome = Outcome()
 
-    def trial(recipe: Recipe) -> Violation | None:
-        atoms = recipe.build(subject.domain, equal=subject.lists)
+    def trial(stack: Stack, of: int) -> Violation | None:
         try:
-            return _first_violation(subject, noise, atoms, recipe.seed, outcome)
+            return _first_violation(subject, noise, stack, of, outcome)
         except Unsupported:
             return None
 
-    found = run_trials(trial, sizes, seed, clock.share(0.8), outcome, draws=400)
+    time, equal = clock.share(0.8), subject.lists
+    found = run_trials(trial, subject, sizes, seed, time, outcome, equal=equal)
     if found is not None:
         outcome.violation = _simplified(subject, noise, found, spare.share(0.6))
         outcome.reason = outcome.violation.sentence
@@ -90,74 +95,86 @@ def check_well_defined(
 
 
 def _first_violation(
-    subject: Subject, noise: Noise, atoms: Atoms, seed: int, outcome: Outcome
+    subject: Subject, noise: Noise, stack: Stack, seed: int, outcome: Outcome
 ) -> Violation | None:
-    points, weights = atoms
-    names = ("repeat", *(LIST_OPERATIONS if subject.lists else OPERATIONS))
-    others = [_written(subject, name, points, weights, seed) for name in names]
-    image, *images = subject.push_many([atoms, *others])
-    if isinstance(image, Undefined):
-        return _undefined(image)
-    if not subject.lists and abs(image[1].sum() - weights.sum()) > _mass_tolerance(noise):
-        return _violation("mass", (atoms,), abs(image[1].sum() - weights.sum()), noise)
-    for name, other, again in zip(names, others, images, strict=True):
-        if isinstance(again, Undefined):
-            return _undefined(again)
-        defect = _row_defect(subject, name, image, again, seed)
-        if defect > noise.threshold:
-            defect = gap(image, again, small=noise.threshold)
-        outcome.worst = max(outcome.worst, defect)
-        if defect > noise.threshold and _confirmed(subject, name, atoms, other, defect, seed):
-            measures = (atoms,) if name == "repeat" else (atoms, other)
-            return _violation(name, measures, defect, noise)
-    if not subject.in_context:
-        return None
-    return _query_violation(subject, noise, atoms, np.random.default_rng([seed, 4]))
+    try:
+        image = subject.push_stack(*stack)
+        excess = np.abs(image[1].sum(axis=1) - stack[1].sum(axis=1))
+        if not subject.lists and excess.max() > _mass_tolerance(noise):
+            k = int(np.argmax(excess))
+            return _violation("mass", (_at(stack, k),), float(excess[k]), noise)
+        for name in ("repeat", *(LIST_OPERATIONS if subject.lists else OPERATIONS)):
+            other = _written(subject, name, stack, seed)
+            again = subject.push_stack(*other)
+            found = _changed(subject, noise, name, seed, (stack, other, image, again), outcome)
+            if found is not None:
+                return found
+        if not subject.in_context:
+            return None
+        return _query_violation(subject, noise, stack, np.random.default_rng([seed, 4]))
+    except Undefined as undefined:
+        return _undefined(undefined)
 
 
-def _written(
-    subject: Subject, name: str, points: np.ndarray, weights: np.ndarray, seed: int
-) -> Atoms:
-    """The same measure written in another way, its points in the domain."""
+def _at(stack: Stack, k: Any) -> Atoms:
+    return stack[0][k], stack[1][k]
+
+
+def _written(subject: Subject, name: str, stack: Stack, seed: int) -> Stack:
+    """The same measure or measures written in another way, their points in the domain."""
     if name == "repeat":
-        return points, weights
-    points, weights = _rewritten(name, points, weights, seed)
-    return (subject.domain.project(points) if name == "zero-weight" else points), weights
+        return stack
+    points, weights = OPERATIONS[name](*stack, seed)
+    if name == "zero-weight":
+        points = inside(subject.domain, points)
+    return points, weights
 
 
-def _rewritten(name: str, points: np.ndarray, weights: np.ndarray, seed: int) -> Atoms:
-    return OPERATIONS[name](points, weights, seed)
+def _changed(
+    subject: Subject,
+    noise: Noise,
+    name: str,
+    seed: int,
+    stacks: tuple[Stack, Stack, Stack, Stack],
+    outcome: Outcome,
+) -> Violation | None:
+    """The first confirmed change of an image, of measures written in two ways and their images."""
+    one, other, image, again = stacks
+    defects = _row_defects(subject, name, image, again, seed)
+    for k in np.flatnonzero(defects > noise.threshold):
+        defects[k] = gap(_at(image, k), _at(again, k), small=noise.threshold)
+        if defects[k] <= noise.threshold:
+            continue
+        outcome.worst = max(outcome.worst, float(defects[k]))
+        measures = _at(one, k), _at(other, k)
+        if _confirmed(subject, name, *measures, defects[k], seed):
+            measures = measures[:1] if name == "repeat" else measures
+            return _violation(name, measures, float(defects[k]), noise)
+    outcome.worst = max(outcome.worst, float(defects.max()))
+    return None
 
 
-def _row_defect(subject: Subject, name: str, image: Atoms, again: Atoms, seed: int) -> float:
-    """The largest move of a row, where rows must follow the operation; an upper bound of W1."""
-    if not subject.rows or subject.lists or name == "repeat":
-        return np.inf
-    wanted = _rewritten(name, *image, seed)
-    return moved(wanted, again) if wanted[0].shape == again[0].shape else np.inf
+def _row_defects(subject: Subject, name: str, image: Stack, again: Stack, seed: int) -> np.ndarray:
+    """Bounds of W1 from above by the moves of rows, where rows must follow the operation."""
+    if not subject.rows or subject.lists:
+        return np.full(len(image[1]), np.inf)
+    return moved(image if name == "repeat" else OPERATIONS[name](*image, seed), again)
 
 
 def _query_violation(
-    subject: Subject, noise: Noise, atoms: Atoms, rng: np.random.Generator
+    subject: Subject, noise: Noise, stack: Stack, rng: np.random.Generator
 ) -> Violation | None:
-    points, weights = atoms
-    x = subject.domain.sample(rng, 3)
-    asked = (x, x[2:], x[1:2], x[:1])
-    seen = subject.query_many([(points, weights, queries) for queries in asked])
-    for value in seen:
-        if isinstance(value, Undefined):
-            return _undefined(value)
-    together, *singles = [value for value in seen if not isinstance(value, Undefined)]
-    alone = np.concatenate(singles)
-    if together.shape != alone.shape:
-        return None
-    defect = float(np.linalg.norm(together - alone[::-1], axis=1).max())
-    if defect <= noise.threshold:
-        return None
-    again = float(np.linalg.norm(together - subject.query(points, weights, x), axis=1).max())
-    if again > 1e-3 * defect or _shaken(subject, atoms) > 1e-3 * defect:
-        return None
-    return _violation("queries", (atoms, (x, np.full(3, 1 / 3))), defect, noise)
+    points, weights = stack
+    x = subject.domain.sample(rng, 3 * len(weights)).reshape(len(weights), 3, -1)
+    asked = (x, x[:, :1], x[:, 1:2], x[:, 2:])
+    together, *alone = [subject.query_stack(points, weights, queries) for queries in asked]
+    defects = np.linalg.norm(together - np.concatenate(alone, axis=1), axis=2).max(axis=1)
+    for k in np.flatnonzero(defects > noise.threshold):
+        atoms, defect = _at(stack, k), float(defects[k])
+        again = np.linalg.norm(together[k] - subject.query(*atoms, x[k]), axis=1).max()
+        if again <= 1e-3 * defect and _shaken(subject, atoms) <= 1e-3 * defect:
+            return _violation("queries", (atoms, (x[k], np.full(3, 1 / 3))), defect, noise)
+    return None
 
 
 def _confirmed(
@@ -177,7 +194,7 @@ def _confirmed(
     nearby = [_near(subject, first, np.random.default_rng([seed, 18, k])) for k in range(3)]
     defects = []
     for atoms in nearby:
-        again = _written(subject, name, *atoms, seed)
+        again = _written(subject, name, atoms, seed)
         defects.append(gap(subject.push(*atoms), subject.push(*again)))
     return float(np.median(defects)) > 0.1 * defect
 
@@ -215,7 +232,8 @@ def _simplified(subject: Subject, noise: Noise, found: Violation, clock: Clock) 
 
     def fails(points: np.ndarray, weights: np.ndarray) -> bool:
         try:
-            again = _first_violation(subject, noise, (points, weights), 0, Outcome())
+            stack = points[None], weights[None]
+            again = _first_violation(subject, noise, stack, 0, Outcome())
         except Unsupported:
             return False
         if again is None or again.operation != found.operation:

@@ -10,6 +10,7 @@ from .bound import (
     Values as Values,
     bind_term as bind_term,
 )
+from .domain_texts import parse_domain as parse_domain
 from .domains import (
     AbstractDomain as AbstractDomain,
     Ball as Ball,
@@ -18,7 +19,6 @@ from .domains import (
     Product as Product,
     Simplex as Simplex,
     Sphere as Sphere,
-    parse_domain as parse_domain,
 )
 from .engines import engine_status as engine_status
 from .ensembles import Ensemble as Ensemble, Evaluation as Evaluation

@@ -6,7 +6,7 @@ too large for registers, through matrix products by blocks.
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from math import prod
@@ -15,13 +15,19 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from .arrays import namespace
 from .cuda_blocks import COMPONENTS, GIBBS_THREADS, Gibbs, evaluate_blocks, gibbs_text
-from .cuda_layout import Batch, arranged, layout_for
+from .cuda_layout import Batch, Ragged, layout_for
 from .cuda_prelude import PRELUDE
 from .cuda_source import THREADS, CudaKernel, Layout, TooLarge, render_cuda
 from .program import Axis, Program
 from .reference import Inputs
+from .schedule import schedule
 from .shapes import Shape
+from .slices import ROW, choices, evaluate_slices
+
+_MOST_NUMBERS = 2**27
+"""Of all values of the slices that go to the device together."""
 
 
 class CudaMissing(Exception):
@@ -50,7 +56,7 @@ def _cupy() -> Any:
 def evaluate_cuda(
     program: Program, inputs: Inputs, order: tuple[str, ...], accumulate: str = "tiles"
 ) -> Any:
-    """The value of a program on a device, as a CuPy array.
+    """The value of a program by a device; of CuPy arrays as one, of NumPy arrays as theirs.
 
     Args:
         program: the program.
@@ -85,32 +91,76 @@ def evaluate_batch(
     cupy = _cupy()
     like = next(iter(batch[0].measures.values()))[0]
     with like.device if isinstance(like, cupy.ndarray) else nullcontext():
-        return _evaluated(cupy, program, batch, order, accumulate)
+        if not choices(program):
+            return _evaluated(cupy, program, batch, order, accumulate)
+        evaluate = partial(_in_pieces, cupy, accumulate)
+        return [evaluate_slices(evaluate, program, inputs, order) for inputs in batch]
+
+
+def _in_pieces(
+    cupy: Any, accumulate: str, program: Program, slices: Sequence[Inputs], order: tuple[str, ...]
+) -> list:
+    """The values for slices of one evaluation, as many in a launch as fit into memory."""
+    one, shapes = slices[0], slices[0].shapes(program)
+    numbers = sum(
+        prod(shapes[index]) * prod(one.count(axis) for axis in program.instructions[index].axes)
+        for index in schedule(program).rows
+    )
+    size = max(1, _MOST_NUMBERS // max(numbers, 1))
+    pieces = [slices[start : start + size] for start in range(0, len(slices), size)]
+    found = (_evaluated(cupy, program, piece, order, accumulate) for piece in pieces)
+    return [value for piece in found for value in piece]
 
 
 def _evaluated(
     cupy: Any, program: Program, batch: Sequence[Inputs], order: tuple[str, ...], accumulate: str
 ) -> list:
-    batch = [_on_device(cupy, inputs) for inputs in batch]
-    shapes = batch[0].shapes(program)
-    bits = 8 * next(iter(batch[0].measures.values()))[0].dtype.itemsize
-    kernel = _kernel(program, shapes, bits, _layout(program, shapes, bits, batch), accumulate)
+    like = next(iter(batch[0].measures.values()))[0]
+    own = {
+        str(instruction.attributes[0])
+        for instruction in program.instructions
+        if instruction.op == "parameter" and ROW in instruction.attributes[1:]
+    }
+    value = evaluate_ragged(
+        program, Ragged.of(batch, namespace(like), frozenset(own)), order, accumulate
+    )
+    if value is not None:
+        return value
+    home = _home(cupy, namespace(like))
+    gibbs = _gibbs(8 * like.dtype.itemsize)
+    return [
+        home(evaluate_blocks(program, _on_device(cupy, inputs), order, gibbs)) for inputs in batch
+    ]
+
+
+def evaluate_ragged(
+    program: Program, given: Ragged, order: tuple[str, ...], accumulate: str = "tiles"
+) -> list | None:
+    """The values for many measures that lie one behind the other, by one launch a step.
+
+    Returns:
+        An array for each measure, of the library of `given`; None where the program goes by blocks.
+    """
+    cupy = _cupy()
+    shapes, bits = given.shapes(program), 8 * np.dtype(str(given.dtype)).itemsize
+    kernel = _kernel(program, shapes, bits, _layout(program, shapes, bits, given), accumulate)
     if kernel is None:
-        gibbs = _gibbs(bits)
-        return [evaluate_blocks(program, inputs, order, gibbs) for inputs in batch]
-    xp = array_api_compat.array_namespace(cupy.empty(0))
-    run = Batch(program, batch, kernel, xp, _address)
+        return None
+    near = namespace(next(iter(given.measures.values()))[0])
+    run = Batch(program, given, kernel, array_api_compat.array_namespace(cupy.empty(0)), _address)
     functions = _functions(kernel)
 
     def launch(step: int, blocks: int, *arguments: Any) -> None:
         *arrays, stride = arguments
         functions[step]((blocks,), (THREADS,), (*arrays, np.int64(stride)))
 
-    values = run.run(launch)
-    return [
-        arranged(xp, program, inputs, order, value)
-        for inputs, value in zip(batch, values, strict=True)
-    ]
+    return run.run(launch, _home(cupy, near), order)
+
+
+def _home(cupy: Any, near: Any) -> Callable[[Any], Any]:
+    """What takes an array of the device to the library of the inputs."""
+    on_device = array_api_compat.is_cupy_namespace(near)
+    return (lambda array: array) if on_device else cupy.asnumpy
 
 
 def _address(array: Any) -> int:
@@ -125,14 +175,12 @@ def _on_device(cupy: Any, inputs: Inputs) -> Inputs:
     )
 
 
-def _layout(
-    program: Program, shapes: tuple[Shape, ...], bits: int, batch: Sequence[Inputs]
-) -> Layout:
+def _layout(program: Program, shapes: tuple[Shape, ...], bits: int, given: Ragged) -> Layout:
     axes = {axis for index in program.needed() for axis in program.instructions[index].axes}
     axes = {Axis(axis.owner, 0 if axis.is_atoms else -1) for axis in axes}
-    counts = [max((inputs.count(axis) for axis in axes), default=1) for inputs in batch]
+    counts = np.max([given.counts(axis) for axis in axes] or [np.ones(given.items)], axis=0)
     varying = [shapes[i] for i in program.needed() if program.instructions[i].axes]
-    return layout_for(varying or [()], counts, bits)
+    return layout_for(varying or [()], counts.tolist(), bits)
 
 
 @lru_cache(maxsize=256)

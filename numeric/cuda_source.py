@@ -24,6 +24,7 @@ from .program import Axis, Program
 from .registered import c_functions
 from .schedule import Step, schedule
 from .shapes import Shape
+from .slices import ROW
 
 THREADS = 128
 """Threads of a block."""
@@ -132,9 +133,14 @@ class CudaTables(Tables):
             return f"tile_{number}"
         if kind == "unit":
             return f"(B[{number}] + measure)"
-        if kind == "global" and self.program.instructions[int(name)].op not in GIVEN:
+        if kind == "global" and self.is_own(int(name)):
             return f"(B[{number}] + measure * {self.components(int(name))})"
         return f"B[{number}]"
+
+    def is_own(self, index: int) -> bool:
+        """Whether each measure of a batch has its own value, of those that vary over no axis."""
+        instruction = self.program.instructions[index]
+        return instruction.op not in GIVEN or ROW in instruction.attributes[1:]
 
     def stride(self, kind: str, name: int | str) -> int:
         """The numbers from an atom to the next: whole pieces of 16 bytes for vectors."""

@@ -17,6 +17,7 @@ from .program import Program
 from .reference import Inputs, interpret
 from .registered import without_code
 from .schedule import schedule
+from .slices import choices, evaluate_slices, fixed
 
 DIGITS = 50
 """Decimal digits of the engine "mpmath"."""
@@ -77,9 +78,11 @@ class Request:
 
     @property
     def pairs(self) -> int:
-        """The most pairs of rows and atoms that a step of the program runs over."""
+        """The most pairs of rows and atoms that a step of the program, or of a slice, runs over."""
         atoms = max(len(atoms) for atoms, _ in self.inputs.measures.values())
-        steps = [step for step in schedule(self.program).steps if step.pairs]
+        sets = choices(self.program)
+        program = fixed(self.program, sets[0]) if sets else self.program
+        steps = [step for step in schedule(program).steps if step.pairs]
         return max((self.inputs.count(step.axis) * atoms for step in steps if step.axis), default=0)
 
 
@@ -122,7 +125,7 @@ def _numpy(request: Request) -> Any:
 
 def _native(request: Request) -> Any:
     try:
-        value = evaluate_native(request.program, request.on_numpy(request.dtype), request.order)
+        value = _compiled(request)
     except Unsupported as reason:
         raise ValueError(
             f"engine='native' has no kernel for {reason}; use engine='numpy'"
@@ -130,6 +133,15 @@ def _native(request: Request) -> Any:
     except CompilerMissing as reason:
         raise ValueError(f"engine='native' is not there: {reason}") from None
     return request.answer(value)
+
+
+def _compiled(request: Request) -> Any:
+    inputs = request.on_numpy(request.dtype)
+    return evaluate_slices(_one_by_one, request.program, inputs, request.order)
+
+
+def _one_by_one(program: Program, batch: Sequence[Inputs], order: tuple[str, ...]) -> list:
+    return [evaluate_native(program, inputs, order) for inputs in batch]
 
 
 def run_together(engine: str, requests: Sequence[Request]) -> list | None:
@@ -151,7 +163,7 @@ def _cuda(requests: Sequence[Request], accumulate: str) -> list:
         raise ValueError(f"engine='cuda' is not there: {reason}") from None
     if on_device:
         return values
-    return [r.answer(to_numpy(value)) for r, value in zip(requests, values, strict=True)]
+    return [r.answer(value) for r, value in zip(requests, values, strict=True)]
 
 
 def _cuda_one(request: Request, accumulate: str) -> Any:
@@ -178,7 +190,7 @@ def _auto(request: Request, eager: bool = False) -> Any:
     wanted = type(request.like) is np.ndarray and request.pairs >= fewest
     if wanted and compiler() and request.program.digest not in _REFUSED:
         try:
-            return evaluate_native(request.program, request.on_numpy(request.dtype), request.order)
+            return _compiled(request)
         except (Unsupported, CompilerMissing):
             _REFUSED.add(request.program.digest)
     if array_api_compat.is_cupy_array(request.like) and request.program.digest not in _REFUSED:

@@ -193,9 +193,9 @@ class Builder:
         atoms = Instruction("atoms", (), (measure,), (Axis(measure, 0),), 1)
         return self._place(atoms, (axis,))
 
-    def parameter(self, name: str, rank: int) -> Use:
+    def parameter(self, name: str, rank: int, *marks: str | int) -> Use:
         """A scalar, vector or matrix parameter."""
-        return self._place(Instruction("parameter", (), (name,), (), rank), ())
+        return self._place(Instruction("parameter", (), (name, *marks), (), rank), ())
 
     def emit(
         self,

@@ -16,7 +16,7 @@ import numpy as np
 
 from pushforward.numeric.arrays import namespace
 from pushforward.numeric.cuda_blocks import GIBBS_THREADS, gibbs_text
-from pushforward.numeric.cuda_layout import Batch, arranged, layout_for
+from pushforward.numeric.cuda_layout import Batch, Ragged, layout_for
 from pushforward.numeric.cuda_prelude import PRELUDE
 from pushforward.numeric.cuda_source import THREADS, render_cuda
 
@@ -135,7 +135,16 @@ def compiled(text, folder, flags=()):
     source.write_text(text)
     if library.exists():
         return ctypes.CDLL(str(library))
-    command = [COMPILER, "-std=c++17", "-O0", "-w", "-ffp-contract=off", "-shared", "-fPIC"]
+    command = [
+        COMPILER,
+        "-std=c++17",
+        "-nostdinc++",
+        "-O0",
+        "-w",
+        "-ffp-contract=off",
+        "-shared",
+        "-fPIC",
+    ]
     done = subprocess.run(
         [*command, *flags, str(source), "-o", str(library)], capture_output=True, text=True
     )
@@ -171,7 +180,8 @@ class Host:
     def run(self, batch, order, thread_order="ascending"):
         """The values of every measure; AssertionError if the threads part at a barrier."""
         xp = namespace(np.empty(0))
-        job = Batch(self.program, batch, self.kernel, xp, lambda array: array.ctypes.data)
+        given = batch if isinstance(batch, Ragged) else Ragged.of(batch, xp)
+        job = Batch(self.program, given, self.kernel, xp, lambda array: array.ctypes.data)
         threads = order_of(thread_order)
 
         def launch(step, blocks, addresses, counts, owner, stride):
@@ -181,11 +191,7 @@ class Host:
             )
             assert not diverged, "threads of a block part at a barrier"
 
-        values = job.run(launch)
-        return [
-            arranged(xp, self.program, inputs, order, value)
-            for inputs, value in zip(batch, values, strict=True)
-        ]
+        return job.run(launch, lambda array: array, order)
 
 
 ADAPTER = """

@@ -3,6 +3,7 @@
     python benchmarks/gpu.py                     all cases, prints a table
     python benchmarks/gpu.py --quick             fewer points, dimensions and rounds
     python benchmarks/gpu.py --json PATH         writes every time that was taken
+    python benchmarks/gpu.py --figure PATH       draws the rate of pairs over the dimension
 
 All contenders of a case run one after the other in every round, with their arrays on the device;
 a time goes from the call to the end of the device's work. Ratios are taken within a round; their
@@ -13,8 +14,9 @@ median over the rounds is printed with their range. Two yardsticks run in each r
 
 and the fractions of the time that each explains are printed. TFLOP/s count the 4d operations of
 the products of a pair and nothing else. Every contender's first rows are held against float64.
-torch's flash attention takes no float32: it runs in bfloat16 and is marked so. Without a device the
-script says so and exits with 2.
+torch's flash attention takes no float32: it runs in bfloat16 and is marked so. What is not
+installed or cannot run a case is a note below its rows; a case that fails leaves the others alone,
+and the file is written after each of them. Without a device the script says so and exits with 2.
 """
 
 import argparse
@@ -24,8 +26,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -46,6 +48,10 @@ MAPS = {"attention": ATTENTION, "Cucker-Smale 1/2": ALIGNMENT, "Cucker-Smale 3/1
 
 LENGTHS = (10_000, 100_000, 1_000_000)
 DIMENSIONS = (2, 3, 8, 16, 32, 64, 128)
+OURS = "cuda"
+ENGINES = {"float32": (OURS, "cuda:compensated"), "float64": (OURS,)}
+LONGEST_MATRIX = 20_000
+"""torch's attention in float64 holds all pairs."""
 SLOWEST_RATE = 5e12
 """Operations a second that a contender is expected to reach: longer cases are left out."""
 
@@ -138,19 +144,29 @@ class Case:
 
     def run(self, device: Device, rounds: int, exact: np.ndarray) -> None:
         for name, call in list(self.contenders.items()):
-            try:
-                self.errors[name] = error(host(call())[: len(exact)], exact)
-            except Exception as reason:  # a contender that cannot run the case
-                self.left_out[name] = str(reason).splitlines()[0][:120]
-                del self.contenders[name]
+            with self.leaving_out(name):
+                self.errors[name] = error(host(call()[: len(exact)]), exact)
         for _ in range(rounds):
             self.rates.append(device.rates(self.dtype))
-            for name, call in self.contenders.items():
-                self.seconds.setdefault(name, []).append(device.timed(call))
+            for name, call in list(self.contenders.items()):
+                with self.leaving_out(name):
+                    self.seconds.setdefault(name, []).append(device.timed(call))
 
-    def ratio(self, name: str) -> tuple[float, float, float]:
+    @contextmanager
+    def leaving_out(self, name: str) -> Iterator[None]:
+        """A contender that cannot run the case, or no longer, is a note."""
+        try:
+            yield
+        except Exception as reason:
+            self.left_out[name] = note(reason)
+            del self.contenders[name]
+            self.seconds.pop(name, None)
+
+    def ratio(self, name: str) -> tuple[float, float, float] | None:
         """Median, least and largest of the times of a contender in those of ours."""
-        pairs = zip(self.seconds[name], self.seconds["cuda"], strict=True)
+        if OURS not in self.seconds:
+            return None
+        pairs = zip(self.seconds[name], self.seconds[OURS], strict=True)
         ratios = sorted(theirs / ours for theirs, ours in pairs)
         return statistics.median(ratios), ratios[0], ratios[-1]
 
@@ -165,18 +181,28 @@ class Case:
     def row(self, name: str) -> str:
         seconds = statistics.median(self.seconds[name])
         fma, exp = self.fractions(name)
-        median, low, high = self.ratio(name)
+        ratio = self.ratio(name)
+        compared = f"{ratio[0]:7.2f} ({ratio[1]:.2f}-{ratio[2]:.2f})" if ratio else f"{'-':>7}"
         return (
             f"{self.name:18} {self.n:8} {self.d:4} {self.dtype:8} {name:22} {1e3 * seconds:10.3f} "
             f"{4 * self.d * self.n**2 / seconds / 1e12:8.2f} {fma:6.2f} {exp:6.2f} "
-            f"{median:7.2f} ({low:.2f}-{high:.2f}) {self.errors[name]:.1e}"
+            f"{compared} {self.errors[name]:.1e}"
         )
+
+    def notes(self) -> list[str]:
+        """Who is not among the rows, and why."""
+        return [f"  without {name}: {reason}" for name, reason in self.left_out.items()]
 
     def to_json(self) -> dict[str, Any]:
         names = "name n d dtype left_out seconds errors rates".split()
         made = {name: getattr(self, name) for name in names}
         limits = {name: self.fractions(name) for name in self.seconds}
         return {**made, "fractions": limits, "ratios": {n: self.ratio(n) for n in self.seconds}}
+
+
+def note(reason: BaseException) -> str:
+    """What a failure says, in one line."""
+    return (str(reason).strip().splitlines() or [type(reason).__name__])[0][:160]
 
 
 def host(value: Any) -> np.ndarray:
@@ -198,17 +224,14 @@ def case(device: Device, name: str, n: int, d: int, dtype: str) -> tuple[Case, n
     exact = bound(points, None, points[:16], engine="numpy", dtype="float64")
     on_device = device.cupy.asarray(points, dtype=dtype)
     contenders: dict[str, Callable[[], Any]] = {
-        "cuda": lambda: bound(on_device, None, on_device, engine="cuda", dtype=dtype)
+        engine: lambda e=engine: bound(on_device, None, on_device, engine=e, dtype=dtype)
+        for engine in ENGINES[dtype]
     }
-    if dtype == "float32":
-        contenders["cuda:compensated"] = lambda: bound(
-            on_device, None, on_device, engine="cuda:compensated", dtype=dtype
-        )
     left_out: dict[str, str] = {}
     try:
         contenders |= others(name, points, matrices, dtype)
-    except ImportError as reason:
-        left_out["torch and KeOps"] = str(reason)
+    except Exception as reason:  # torch is not there, or has no device
+        left_out["torch and KeOps"] = note(reason)
     return Case(name, n, d, dtype, contenders, left_out), exact
 
 
@@ -223,6 +246,8 @@ def others(
     if name == "attention":
         keys, values = cast(points @ matrices["A"].T), cast(points @ matrices["V"].T)
         found |= torch_attention(torch, tokens, keys, values)
+        if dtype == "float64" and len(points) > LONGEST_MATRIX:
+            del found["torch math"]
         found["KeOps"] = lambda: keops_attention(tokens, keys, values)
     else:
         power = 0.5 if name == "Cucker-Smale 1/2" else 0.3
@@ -240,10 +265,15 @@ def torch_attention(torch: Any, q: Any, k: Any, v: Any) -> dict[str, Callable[[]
             stack.enter_context(torch.inference_mode())
             return attend(q[None, None], k[None, None], v[None, None], scale=1.0)[0, 0]
 
-    half = [array.bfloat16() for array in (q, k, v)]
+    # What these kernels ask of the number of components; zeros change no value.
+    d = q.shape[1]
+    wide = [torch.nn.functional.pad(array, (0, -d % 8)) for array in (q, k, v)]
+    if str(q.dtype) == "torch.float64":
+        return {"torch math": lambda: call(backends.MATH, q, k, v)}
+    half = [array.bfloat16() for array in wide]
     return {
-        "torch efficient": lambda: call(backends.EFFICIENT_ATTENTION, q, k, v),
-        "torch flash bfloat16": lambda: call(backends.FLASH_ATTENTION, *half),
+        "torch efficient": lambda: call(backends.EFFICIENT_ATTENTION, *wide)[:, :d],
+        "torch flash bfloat16": lambda: call(backends.FLASH_ATTENTION, *half)[:, :d],
     }
 
 
@@ -265,26 +295,63 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Speed of the cuda engine on a device.")
     parser.add_argument("--quick", action="store_true", help="fewer points, dimensions and rounds")
     parser.add_argument("--json", metavar="PATH", help="write every time that was taken")
+    parser.add_argument("--figure", metavar="PATH", help="draw the rates")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=4.0, help="the longest call to expect")
     options = parser.parse_args()
-    if options.json and not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
-        parser.error(f"the folder of {options.json} does not exist")
+    for path in filter(None, (options.json, options.figure)):
+        if not os.path.isdir(os.path.dirname(os.path.abspath(path))):
+            parser.error(f"the folder of {path} does not exist")
     if cuda.missing():
         print(f"Nothing is measured: {cuda.missing()}.", file=sys.stderr)
         return 2
     device, done = Device(), []
     print(f"{json.dumps(device.facts())}\n{HEADER}")
-    for name, n, d, dtype in planned(options.quick, options.seconds):
-        made, exact = case(device, name, n, d, dtype)
-        made.run(device, 3 if options.quick else options.rounds, exact)
-        done.append(made.to_json())
-        print("\n".join(made.row(contender) for contender in made.seconds), flush=True)
+    for job in planned(options.quick, options.seconds):
+        done.append(measured(device, job, 3 if options.quick else options.rounds))
         if options.json:
             text = json.dumps({**device.facts(), "cases": done}, indent=1)
-            with open(options.json, "w") as file:
+            with open(f"{options.json}.part", "w") as file:
                 file.write(text)
+            os.replace(f"{options.json}.part", options.json)
+    if options.figure:
+        figure(done, options.figure)
     return 0
+
+
+def measured(device: Device, job: tuple[str, int, int, str], rounds: int) -> dict[str, Any]:
+    """The times of a case, printed; or why there are none."""
+    try:
+        made, exact = case(device, *job)
+        made.run(device, rounds, exact)
+    except Exception as reason:
+        print(f"{job[0]:18} {job[1]:8} {job[2]:4} {job[3]:8} failed: {note(reason)}", flush=True)
+        return {**dict(zip(("name", "n", "d", "dtype"), job, strict=True)), "failed": note(reason)}
+    print("\n".join([*map(made.row, made.seconds), *made.notes()]), flush=True)
+    return made.to_json()
+
+
+def figure(done: list[dict[str, Any]], path: str) -> None:
+    """Pairs a second over the dimension, at the largest number of points of each map."""
+    from matplotlib.figure import Figure
+
+    picture = Figure(figsize=(12, 7), layout="constrained")
+    panels = picture.subplots(2, len(MAPS), squeeze=False)
+    for row, dtype in zip(panels, ("float32", "float64"), strict=True):
+        for axes, name in zip(row, MAPS, strict=True):
+            mine = [
+                c for c in done if (c["name"], c["dtype"]) == (name, dtype) and c.get("seconds")
+            ]
+            largest = {c["d"]: c for c in sorted(mine, key=lambda c: c["n"])}
+            for contender in dict.fromkeys(k for c in mine for k in c["seconds"]):
+                here = [c for _, c in sorted(largest.items()) if contender in c["seconds"]]
+                rates = [c["n"] ** 2 / statistics.median(c["seconds"][contender]) for c in here]
+                axes.plot([c["d"] for c in here], rates, marker="o", label=contender)
+            axes.set(xlabel="d", ylabel="pairs a second", title=f"{name}, {dtype}")
+            if mine:
+                axes.set(xscale="log", yscale="log")
+                axes.legend(fontsize=7)
+    picture.savefig(path, dpi=120)
 
 
 HEADER = (
@@ -304,10 +371,10 @@ def planned(quick: bool, seconds: float) -> list[tuple[str, int, int, str]]:
         for d in (dimensions if name == "attention" else [k for k in dimensions if k <= 8])
     ]
     cost = lambda n, d, dtype: n**2 * (4 * d + 20) * (2 if dtype == "float64" else 1)  # noqa: E731
-    return [job for job in found if cost(*job[1:]) <= seconds * SLOWEST_RATE or job[1:3] == TARGET]
+    return [job for job in found if cost(*job[1:]) <= seconds * SLOWEST_RATE or job[1:] == TARGET]
 
 
-TARGET = 1_000_000, 3
+TARGET = 1_000_000, 3, "float32"
 """Always run: the number of points that a velocity evaluation has to bear."""
 
 

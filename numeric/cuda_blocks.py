@@ -19,7 +19,8 @@ COMPONENTS = 32
 """From so many components of a point on, programs are evaluated by blocks."""
 
 GIBBS_THREADS = 256
-_TIMES_TILE = 64
+_NUMBERS = 2**26
+"""Of the largest array of a block: a quarter of a gigabyte in float32."""
 
 GIBBS = r"""
 /* terms[row][k] = exp(energy[row][k] + logs[k] - shift[row]), their sum, and shift, the largest
@@ -77,7 +78,9 @@ class _BlockRun(Run):
     """Blocks as large as a device wants them."""
 
     def height(self, step: Step) -> int:
-        return _TIMES_TILE * super().height(step)
+        widths = [self.width(index, row) for index, row in step.pairs]
+        widths += [self.width(index, step.axis) for index in step.members]
+        return max(1, _NUMBERS // max(widths))
 
 
 def evaluate_blocks(program: Program, inputs: Inputs, order: tuple[str, ...], gibbs: Gibbs) -> Any:

@@ -11,7 +11,8 @@ import numpy as np
 from .arrays import namespace, to_numpy
 from .blocked import evaluate
 from .compiler import CompilerMissing, compiler
-from .cuda import CudaMissing, evaluate_batch, evaluate_cuda, missing
+from .cuda import CudaMissing, evaluate_batch, evaluate_cuda, evaluate_ragged, missing
+from .cuda_layout import Ragged
 from .native import Unsupported, evaluate_native
 from .program import Program
 from .reference import Inputs, interpret
@@ -149,6 +150,26 @@ def run_together(engine: str, requests: Sequence[Request]) -> list | None:
     if engine not in _CUDA or len({request.dtype for request in requests}) != 1:
         return None
     return _cuda(requests, _CUDA[engine])
+
+
+def run_gathered(
+    engine: str, bound: Any, atoms: Any, weights: Any, rows: Any, counts: Any, queries: Any
+) -> list | None:
+    """The values for NumPy measures that lie one behind the other, by one launch a step.
+
+    None for other engines, and where a number, a size or the device needs a closer look.
+    """
+    if engine not in _CUDA or missing() or choices(bound.program):
+        return None
+    if not (np.isfinite(atoms).all() and np.isfinite(rows).all() and np.isfinite(weights).all()):
+        return None
+    parameters = {n: to_numpy(v).astype(atoms.dtype) for n, v in bound.parameters.items()}
+    points = {bound.point_names[0]: (rows, np.asarray(queries))}
+    given = Ragged(points, {bound.map.mu.name: (atoms, weights, np.asarray(counts))}, parameters)
+    try:
+        return evaluate_ragged(bound.program, given, bound.point_names, _CUDA[engine])
+    except (ValueError, Unsupported):
+        return None
 
 
 def _cuda(requests: Sequence[Request], accumulate: str) -> list:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .compiler import CompilerMissing, compiler
-from .engines import run, run_together
+from .engines import run, run_gathered, run_together
 from .native import PAIRS_FOR_THREADS, Unsupported, loaded, processors
 from .native_driver import REFUSED, Signature, parameters
 from .program import Program
@@ -191,6 +191,11 @@ def batch(bound: Any, items: Sequence[tuple[Any, Any, Any]], engine: str) -> lis
 
 def _on_device(bound: Any, items: Sequence[tuple[Any, Any, Any]], engine: str) -> list:
     """One launch a step; items of several floating types one after the other."""
+    found = _gathered(items) if len(bound.point_names) == 1 and not bound.map.others else None
+    if found is not None and bound.map.time is None:
+        values = run_gathered(engine, bound, *found)
+        if values is not None:
+            return values
     requests = []
     for number, (points, weights, x) in enumerate(items):
         try:
@@ -203,6 +208,18 @@ def _on_device(bound: Any, items: Sequence[tuple[Any, Any, Any]], engine: str) -
 
 def _together(bound: Any, items: Sequence[tuple[Any, Any, Any]]) -> list[np.ndarray] | None:
     """All items in one call; None where one of them needs a closer look."""
+    found = _gathered(items)
+    if found is None:
+        return None
+    atoms, mass, rows, counts, queries = found
+    ends = _ends(queries)
+    value = ragged(bound, atoms, mass, rows, _ends(counts), ends)
+    return None if value is None else np.split(value, ends[1:-1])
+
+
+def _gathered(items: Sequence[tuple[Any, Any, Any]]) -> tuple | None:
+    """Atoms, weights and queries of all items one behind the other, and how many each has; None
+    where one of them needs a closer look."""
     if not items or any(type(part) is not np.ndarray for p, _, x in items for part in (p, x)):
         return None
     points, weights, queries = zip(*items, strict=True)
@@ -220,7 +237,7 @@ def _together(bound: Any, items: Sequence[tuple[Any, Any, Any]]) -> list[np.ndar
     if any(w.shape != (len(p),) for p, w in zip(points, shares, strict=True)):
         return None
     atoms, rows, mass = (np.concatenate(parts) for parts in (points, queries, shares))
-    counts, ends = [len(p) for p in points], _ends([len(q) for q in queries])
+    counts = [len(p) for p in points]
     if not (mass > 0).all():
         kept = mass > 0
         if (mass < 0).any() or np.isnan(mass).any():
@@ -229,8 +246,7 @@ def _together(bound: Any, items: Sequence[tuple[Any, Any, Any]]) -> list[np.ndar
         if not counts.all():
             return None
         atoms, mass = atoms[kept], mass[kept]
-    value = ragged(bound, atoms, mass, rows, _ends(counts), ends)
-    return None if value is None else np.split(value, ends[1:-1])
+    return atoms, mass, rows, counts, [len(q) for q in queries]
 
 
 def _ends(counts: Any) -> np.ndarray:

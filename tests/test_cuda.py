@@ -20,7 +20,8 @@ from test_native import cloud
 from test_rounding import MAPS, cast
 from test_slices import WIDE, values
 
-from pushforward.numeric import cuda, engine_status
+from pushforward.numeric import cuda, engine_status, engines
+from pushforward.numeric.bound import Bound
 from pushforward.numeric.cuda_blocks import evaluate_blocks
 from pushforward.numeric.cuda_source import Layout, TooLarge, render_cuda
 from pushforward.numeric.lowering import lower
@@ -440,6 +441,7 @@ def pretended(monkeypatch, folder):
         RawModule=lambda code, options, backend: Module(code, options, backend, folder),
     )
     monkeypatch.setattr(cuda, "_cupy", lambda: stand_in)
+    monkeypatch.setattr(engines, "missing", lambda: "")
     monkeypatch.setattr(cuda, "_address", lambda array: array.ctypes.data)
     cuda._functions.cache_clear()
     yield
@@ -477,8 +479,24 @@ def test_batches_from_call_to_answer(pretended):
     for item, value in zip(items, values, strict=True):
         np.testing.assert_allclose(value, bound(*item, engine="reference"), rtol=1e-12)
         np.testing.assert_array_equal(value, bound(*item, engine="cuda"))
+    weighed = [(p, np.arange(len(p)) % 2 + 0.0 if len(p) > 1 else None, q) for p, _, q in items]
+    values = bound.batch(weighed, engine="cuda")
+    for item, value in zip(weighed, values, strict=True):
+        np.testing.assert_allclose(value, bound(*item, engine="reference"), rtol=1e-12)
     mixed = [items[0], tuple(None if a is None else a.astype(np.float32) for a in items[1])]
     kinds = [value.dtype.name for value in bound.batch(mixed, engine="cuda")]
     assert kinds == ["float64", "float32"] and bound.batch([], engine="cuda") == []
-    with pytest.raises(ValueError, match="item 1: expected points of shape"):
-        bound.batch([items[0], (np.ones(3), None, np.ones((1, 2)))], engine="cuda")
+    wrong = [(np.ones(3), "points of shape"), (np.full((2, 2), np.nan), "finite points")]
+    for points, said in wrong:
+        with pytest.raises(ValueError, match=f"item 1: expected {said}"):
+            bound.batch([items[0], (points, None, np.ones((1, 2)))], engine="cuda")
+
+
+def test_a_batch_costs_no_call_a_measure(pretended, monkeypatch):
+    bound = SymbolicMap(x + gibbs(y, y, mu, energy=dot(x, y)), x, mu).bind()
+    rng = np.random.default_rng(0)
+    items = [(rng.normal(size=(n, 2)), None, rng.normal(size=(2, 2))) for n in (1, 7, 3)]
+    want = bound.batch(items, engine="reference")
+    monkeypatch.setattr(Bound, "request", lambda *_: pytest.fail("a request for each measure"))
+    for value, exact in zip(bound.batch(items, engine="cuda"), want, strict=True):
+        np.testing.assert_allclose(value, exact, rtol=1e-12)

@@ -14,7 +14,6 @@ from cuda_nvrtc import MISSING, compiled, double_instructions, nvrtc, usage
 from test_native import cloud
 from test_rounding import MAPS
 
-from pushforward.numeric import engine_status
 from pushforward.numeric.cuda_blocks import gibbs_text
 from pushforward.numeric.cuda_layout import layout_for
 from pushforward.numeric.cuda_prelude import PRELUDE
@@ -113,15 +112,6 @@ def test_yardsticks_of_the_benchmark(record_property):
         assert set(found) == {"multiply_adds", "exponentials"}
         assert not any(numbers.stack_bytes for numbers in found.values())
         assert bool(double_instructions(head + gpu.YARDSTICK)) == (dtype == "float64")
-
-
-@pytest.mark.skipif(not engine_status()["cuda"], reason="there is a device")
-def test_the_benchmark_without_a_device(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["gpu.py"])
-    assert benchmark().main() == 2
-    said = capsys.readouterr()
-    assert not said.out and said.err.startswith("Nothing is measured: CuPy")
-    assert said.err.count("\n") == 1
 
 
 def benchmark():

@@ -60,3 +60,31 @@ def test_unrepresentable(tmp_path):
     assert all(
         e > least for e, least in zip(found["error"], found["least error allowed"], strict=True)
     )
+
+
+def test_translation(tmp_path):
+    found = run("translation", tmp_path, "--layers", "16", "--tokens", "3")
+    for name in ("a turn of the mean", "a perceptron of the mean"):
+        assert found["slopes"][name] == pytest.approx(-1, abs=0.15)
+        assert found["recovered"][name] == pytest.approx(found["distance"][name], rel=1e-4)
+    assert max(found["recovered"]["constant"]) < 1e-12
+    assert found["distance"]["a turn of the mean"] == pytest.approx(
+        found["closed form of the first"], rel=1e-6
+    )
+
+
+def test_swarms(tmp_path):
+    found = run("swarms", tmp_path, "--layers", "32", "--bodies", "8")
+    heads = [found["floors"][f"Cucker-Smale, {count} heads"] for count in (1, 2, 4, 8)]
+    assert heads == sorted(heads, reverse=True) and heads[-1] < 1e-2 * heads[0]
+    assert found["floors"]["Motsch-Tadmor, one softmax head"] < 1e-8
+    for slope in found["slopes"].values():
+        assert slope == pytest.approx(-1, abs=0.15)
+
+
+def test_regular(tmp_path):
+    found = run("regular", tmp_path, "--trials", "2", "--words", "4")
+    for name, one in found["errors"].items():
+        if "torch" not in name and "MiniLM" not in name:
+            assert min(one["plateau"]) < 1e-6 and min(one["tag"]) < 1e-10, name
+            assert one["plain"][3] > 1e-3, name

@@ -15,6 +15,13 @@ settings.load_profile("suite")
 
 # The heaviest cases of tests whose others run in the quick suite too, by the ends of their names.
 SLOW = (
+    "test_code.py::test_c_programs[two blocks]",
+    "test_energies_fall_by_the_square_of_the_field[kuramoto by order]",
+    "test_energies_fall_by_the_square_of_the_field[mean shift]",
+    "test_energies_fall_by_the_square_of_the_field[SA]",
+    "test_energies_fall_by_the_square_of_the_field[quartic aggregation]",
+    "test_fields_are_slopes_of_their_energies[kuramoto by order]",
+    "test_the_energy_of_a_second_order_field_is_found[symbolic exponent]",
     "test_the_energy_of_a_second_order_field_is_found[with a trap]",
     "test_long_sums_of_matrices_act_as_a_whole",
     "test_every_engine[two blocks-map]",

@@ -322,13 +322,13 @@ def test_constants_are_refused_where_continuity_is():
 
 
 @NAMES
-def test_enclosure_holds_at_2000_measures(name):
+def test_enclosure_holds_at_500_measures(name):
     term, parameters, domain, by_hand = PROVED[name]
     found = enclosure(SymbolicMap(term, x, mu), parameters, domain)
     lower = np.array([float(i.lower) for i in found.components])
     upper = np.array([float(i.upper) for i in found.components])
     slack = 1e-9
-    for points, weights, queries in random_measures(domain, 2000):
+    for points, weights, queries in random_measures(domain, 500):
         images = by_hand(points, weights, queries)
         norms = np.linalg.norm(images, axis=1)
         assert ((lower - slack <= images) & (images <= upper + slack)).all()
@@ -767,7 +767,7 @@ def test_bounds_of_matrices(seed, rows, columns):
     assert float(matrix.least) >= least * 0.94 - 1e-9
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(vectors(), st.integers(0, 10**6))
 def test_random_terms_lie_in_their_enclosures(term, seed):
     rng = np.random.default_rng(seed)
@@ -817,7 +817,7 @@ def risky(draw):
     return term
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(risky(), st.integers(0, 10**6))
 def test_what_is_proved_is_finite_and_does_not_jump(term, seed):
     """Along random paths of measures and points, the largest step is bisected: it must vanish."""
@@ -862,7 +862,7 @@ def test_cumulants_lie_in_their_enclosures(kind):
     formula = s.DerivedTerm(kind, term, x, mu, (), (A, v))
     found = rigorous(lambda: enclose(*read(formula, parameters, DISC)))()
     worst = 0.0
-    for points, weights, queries in random_measures(DISC, 500):
+    for points, weights, queries in random_measures(DISC, 200):
         env = {A: SCORE, v: parameters["v"], mu: (points, weights), x: queries[0]}
         got = value(term, env)
         if got.ndim == 1:

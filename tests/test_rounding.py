@@ -49,7 +49,7 @@ def errors(program, inputs, order, dtype, digits=60):
         return np.abs(to_mpf(got) - exact).astype(float)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(terms(), SEEDS, st.sampled_from([np.float32, np.float64]))
 def test_random_terms(term, seed, dtype):
     inputs = inputs_of(environment(seed), rows=1)
@@ -59,7 +59,7 @@ def test_random_terms(term, seed, dtype):
     assert (error <= bound).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(terms(), SEEDS)
 def test_random_terms_by_the_reference(term, seed):
     inputs = inputs_of(environment(seed), rows=1)

@@ -21,7 +21,7 @@ DOMAINS = {
 }
 by_domain = pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)
 few = settings(max_examples=15)
-fresh = settings(max_examples=150, database=None)
+fresh = settings(max_examples=80, database=None)
 
 
 def distance(mu, nu):

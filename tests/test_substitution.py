@@ -18,7 +18,7 @@ def close(got, want):
     return np.allclose(got, want, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(vectors(), st.sampled_from(POINTS), vectors(3), SEEDS)
 def test_substitution_lemma_of_subs(term, point, other, seed):
     env = environment(seed)
@@ -26,7 +26,7 @@ def test_substitution_lemma_of_subs(term, point, other, seed):
     assert close(value(term.subs(point, other), env), want)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(vectors(), vectors(3), vectors(3), SEEDS)
 def test_substitution_lemma_of_xreplace(term, first, second, seed):
     env = environment(seed)
@@ -34,7 +34,7 @@ def test_substitution_lemma_of_xreplace(term, first, second, seed):
     assert close(value(term.xreplace({X: first, Y: second}), env), want)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(vectors(4), vectors(3), SEEDS)
 def test_substitution_lemma_of_measures(term, image, seed):
     from pushforward.symbolic import Pushforward
@@ -46,7 +46,7 @@ def test_substitution_lemma_of_measures(term, image, seed):
     assert close(value(term.xreplace({MU: Pushforward(NU, Z, image)}), env), want)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(vectors(), st.permutations(POINTS))
 def test_renaming_bound_points_changes_nothing(term, names):
     """Rename free points away and back by any detour: the same object, hash and pickle."""
@@ -58,7 +58,7 @@ def test_renaming_bound_points_changes_nothing(term, names):
     assert pickle.loads(pickle.dumps(term)) == term
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(vectors())
 def test_rebuilding_from_args_is_the_same_term(term):
     def rebuilt(t):
@@ -67,7 +67,7 @@ def test_rebuilding_from_args_is_the_same_term(term):
     assert rebuilt(term) == term
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(vectors(), vectors(3), vectors(3))
 def test_form_does_not_depend_on_the_history(term, first, second):
     """Two substitutions one after the other are one: the same form, with heights named anew."""

@@ -113,7 +113,7 @@ double exponentials(long times) {
   for (long t = 0; t < times; ++t) {
     __asm__ volatile("" ::: "memory");
     #pragma GCC unroll 4
-    for (int k = 0; k < NUMBERS; ++k) results[k] = vexp_nonpositive(numbers[k]);
+    for (int k = 0; k < NUMBERS; ++k) results[k] = vexp2_nonpositive(numbers[k]);
   }
   return results[7][0];
 }

@@ -12,7 +12,7 @@ lies in registers: for each number that is loaded there are two multiply-adds or
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import prod
 
 from .native_operations import Array, indented, lines_for
@@ -44,6 +44,11 @@ class BlockLoop(Loop):
 
     step: "BlockWriter"
 
+    def exponent(self, law: Law) -> str:
+        if self.step.made_with_product(law, is_new=False):
+            return f"{law.name}_exponents[j - j0]"
+        return super().exponent(law)
+
     def pair(self, index: int, row: Axis | None) -> Array:
         key = index, row
         if key not in self.made:
@@ -63,7 +68,7 @@ class BlockWriter(StepWriter):
         super().__init__(tables, step)
         self.group = 1 if step.axis is None else VECTORS
         self.vectors = self.group * (1 if step.axis is None else _groups(tables))
-        self.tile = TILE if max(map(prod, tables.shapes)) <= _MOST_FOR_TILE else TILE // 2
+        self.tile = TILE if _longest_atom(tables) <= _MOST_FOR_TILE else TILE // 2
         self.kept: dict[str, int] = {}
         self.segments: list[str] = []
         self.stages: dict[tuple[int, Axis | None], tuple[Array, list[str]]] = {}
@@ -145,7 +150,7 @@ class BlockWriter(StepWriter):
             self.body.append(f"{law.name}_top = SPLAT(-HUGE_EXPONENT); {law.name}_sum = (V){{0}};")
         exponents, sums = BlockLoop(self, over.owner), BlockLoop(self, over.owner)
         for law in new:
-            if not self.made_with_product(law):
+            if not self.made_with_product(law, is_new=True):
                 exponents.lines += [
                     f"{law.name}_exponents[j - j0] = {exponents.exponent(law)};",
                     f"{law.name}_tile = vmax({law.name}_exponents[j - j0], {law.name}_tile);",
@@ -200,19 +205,29 @@ class BlockWriter(StepWriter):
             self.stages[index, row] = Array(f"(&{name}[j - j0])", (), True), lines
         return self.stages[index, row][0]
 
-    def made_with_product(self, law: Law) -> bool:
-        """An energy that is an inner product: its exponents leave the product as they are."""
+    def made_with_product(self, law: Law, is_new: bool) -> bool:
+        """An energy that is an inner product: its exponents leave the product as they are.
+
+        They are in powers of two, since the row vector is multiplied by log2 e before. Those of a
+        new law tell its maximum.
+        """
         row = operand_row(self.program, law.energy, self.axis)
         found = self.row_and_atoms(law.energy.index, row)
         if found is None:
             return False
-        logs = self.tables.slot("logs", law.over.owner)
+        vector, atoms = found
+        logs, n = self.tables.slot("logs", law.over.owner), self.tables.components(atoms)
+        scaled = f"{vector}_scaled"
+        if scaled not in self.kept:
+            self.keep(scaled, n)
+            self.body += lines_for(n, lambda c: f"{scaled}[{c}] = LOG2E * {vector}[{c}];")
         lines = list(
             self.inner_products(
-                *found,
+                scaled,
+                atoms,
                 lambda u, a: f"{law.name}_exponents_all[g + {u}][j - j0 + {a}]",
                 lambda a: f"SPLAT({logs}[j + {a} < j1 ? j + {a} : j])",
-                lambda u: f"{law.name}_tile_all[g + {u}]",
+                (lambda u: f"{law.name}_tile_all[g + {u}]") if is_new else None,
             )
         )
         self.stages[-1 - law.energy.index, row] = Array("", (), True), lines
@@ -255,20 +270,20 @@ class BlockWriter(StepWriter):
         n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
         self.products += 1
         block, places = range(self.group), range(_ATOMS)
+
+        def component(c: str, sign: str) -> Iterator[str]:
+            for u in block:
+                yield f"V row{u} = {vector}_all[g + {u}][{c}]; IN_REGISTER(row{u});"
+            for a in places:
+                products = " ".join(f"s{u}{a} {sign} row{u} * b;" for u in block)
+                yield f"{{ const V b = SPLAT(f{a}[{c}]); {products} }}"
+
         yield f"for (int g = 0; g < used; g += {self.group})"
         yield f"for (long j = j0; j < j1; j += {_ATOMS}) {{"
         for a in places:
             yield f"  const T *f{a} = {source} + (j + {a} < j1 ? j + {a} : j) * {n};"
-        for u in block:
-            yield f"  V {', '.join(f's{u}{a} = {{0}}' for a in places)};"
-        yield "  #pragma GCC unroll 4"
-        yield f"  for (int c = 0; c < {n}; ++c) {{"
-        for u in block:
-            yield f"    V row{u} = {vector}_all[g + {u}][c]; IN_REGISTER(row{u});"
-        for a in places:
-            adds = " ".join(f"s{u}{a} += row{u} * b;" for u in block)
-            yield f"    {{ const V b = SPLAT(f{a}[c]); {adds} }}"
-        yield "  }"
+        yield f"  V {', '.join(f's{u}{a}' for u in block for a in places)};"
+        yield from indented(_first_and_more("c", str(n), component, 16))
         for a in places if offset else ():
             adds = " ".join(f"s{u}{a} += b;" for u in block)
             yield f"  {{ const V b = {offset(a)}; {adds} }}"  # pyright: ignore
@@ -351,18 +366,19 @@ class BlockWriter(StepWriter):
             if not width or (width == _COMPONENTS and not whole):
                 continue
             places = [(u, k) for u in range(self.group) for k in range(width)]
+
+            def atom(j: str, sign: str, width=width) -> Iterator[str]:
+                for u in range(self.group):
+                    yield f"V p{u} = {buffer}_all[g + {u}][{j}]; IN_REGISTER(p{u});"
+                for k in range(width):
+                    adds = " ".join(f"s{u}{k} {sign} p{u} * b;" for u in range(self.group))
+                    yield f"{{ const V b = SPLAT(f[{j} * {n} + {k}]); {adds} }}"
+
             yield f"for (int g = 0; g < used; g += {self.group})"
             yield loop
-            yield f"  V {', '.join(f's{u}{k} = {{0}}' for u, k in places)};"
             yield f"  const T *f = {source} + j0 * {n} + c;"
-            yield "  #pragma GCC unroll 2"
-            yield f"  for (long j = 0; j < j1 - j0; ++j, f += {n}) {{"
-            for u in range(self.group):
-                yield f"    V p{u} = {buffer}_all[g + {u}][j]; IN_REGISTER(p{u});"
-            for k in range(width):
-                adds = " ".join(f"s{u}{k} += p{u} * b;" for u in range(self.group))
-                yield f"    {{ const V b = SPLAT(f[{k}]); {adds} }}"
-            yield "  }"
+            yield f"  V {', '.join(f's{u}{k}' for u, k in places)};"
+            yield from indented(_first_and_more("j", "j1 - j0", atom, 2))
             for u, k in places:
                 place = f"{target}[g + {u}][{at}c + {k}]"
                 scaled = f"{place} * {scale}_all[g + {u}]" if scale else place
@@ -442,6 +458,16 @@ class BlockWriter(StepWriter):
         return lines, after
 
 
+def _first_and_more(
+    variable: str, count: str, lines: Callable[[str, str], Iterable[str]], unroll: int
+) -> Iterator[str]:
+    """The lines for the first index, which begin sums, and for the others, which add to them."""
+    yield from ["{", *indented(lines("0", "=")), "}"]
+    yield f"#pragma GCC unroll {unroll}"
+    yield f"for (long {variable} = 1; {variable} < {count}; ++{variable}) {{"
+    yield from [*indented(lines(variable, "+=")), "}"]
+
+
 _ATOM_LOOP = ("#pragma GCC unroll 4", "for (long j = j0; j < j1; ++j) {")
 
 
@@ -452,9 +478,22 @@ def _for_atoms(lines: list[str]) -> list[str]:
 def _new_scales(new: list[Law]) -> list[str]:
     """The change of scale that the maximum of a tile asks for."""
     return [
-        *(f"{law.name}_scale = vexp_nonpositive({law.name}_top - {law.name}_tile);" for law in new),
+        *(
+            f"{law.name}_scale = vexp2_nonpositive({law.name}_top - {law.name}_tile);"
+            for law in new
+        ),
         *(f"{law.name}_top = {law.name}_tile;" for law in new),
     ]
+
+
+def _longest_atom(tables: Tables) -> int:
+    """The most components that a value of an atom has."""
+    of_atoms = [
+        tables.components(index)
+        for index, instruction in enumerate(tables.program.instructions)
+        if len(instruction.axes) == 1 and instruction.axes[0].is_atoms
+    ]
+    return max(of_atoms, default=1)
 
 
 def _groups(tables: Tables) -> int:

@@ -26,7 +26,7 @@ void log_weights(const T *weights, long n, T *logs, T *unit) {
     V v = SPLAT(1);
     const long stop = n - j < LANES ? n - j : LANES;
     for (long l = 0; l < stop; ++l) v[l] = weights[j + l] / largest;
-    v = vlog(v);
+    v = vlog(v) * LOG2E;
     for (long l = 0; l < stop; ++l) logs[j + l] = v[l];
   }
   *unit = OF_TYPE(log)(largest);

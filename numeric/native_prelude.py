@@ -104,13 +104,14 @@ LANEWISE(vceil, ceil)
 LANEWISE2(vpow_by_lane, pow)
 LANEWISE2(vatan2, atan2)
 
-/* 1 / sqrt(x): the estimate of AVX and one step of Newton, within five units. Where that is no
-   positive number the estimate itself is right: infinite at zero (and at subnormal numbers, which
-   it takes for zero), zero at infinity, NaN below zero. */
+/* 1 / sqrt(x): the estimate y of AVX and one step of Newton, y / 2 (3 - x y y), within five units.
+   Where x is no positive normal number the estimate is right: infinite at zero (and at subnormal
+   numbers, which it takes for zero), zero at infinity, NaN below zero. There x y y is NaN or
+   infinite, and the maximum, which otherwise changes nothing, leaves a finite factor. */
 INLINE V vrsqrt(V x) {
 #if VECTOR_BYTES == 32 && REAL_BITS == 32
-  const V y = (V)__builtin_ia32_rsqrtps256(x), z = y * (1.5f - (0.5f * x) * (y * y));
-  return vselect(z > 0, z, y);
+  const V y = (V)__builtin_ia32_rsqrtps256(x);
+  return (0.5f * y) * vmax(3 - (x * y) * y, SPLAT(1.99f));
 #else
   return 1 / vsqrt(x);
 #endif
@@ -125,12 +126,18 @@ INLINE V vrsqrt(V x) {
 #define LN2_LOW 1.90821492927058770002e-10
 #define EXP_LOW -708.3964
 #define EXP_HIGH 709.782712893384
+#define EXP2_LOW -1022.0
 #define HUGE_EXPONENT 4e307
 #define TINY 2.2250738585072014e-308
 #define TINY_SCALE 18014398509481984.0
 #define TINY_SHIFT 54
 static const T log_series[] = {
   2.0 / 21, 2.0 / 19, 2.0 / 17, 2.0 / 15, 2.0 / 13, 2.0 / 11, 2.0 / 9, 2.0 / 7, 2.0 / 5, 2.0 / 3};
+static const T exp2_series[] = {
+  7.0372795305828035197e-9, 1.0208537904552163897e-7, 1.321566283184610283e-6,
+  1.5252658116561384328e-5, 1.5403529961135955451e-4, 1.3333558228561475528e-3,
+  9.618129108034588692e-3, 5.5504108664458833193e-2, 0.24022650695908767799,
+  0.69314718055994977507, 1.0};
 static const T exp_series[] = {
   2.7488445634087891376e-7, 2.7639768851680762266e-6, 2.4801917685527053229e-5,
   1.9841171382828360882e-4, 1.38888884991367993e-3, 8.3333333846668584204e-3,
@@ -143,15 +150,21 @@ static const T exp_series[] = {
 #define LN2_LOW -2.12194440e-4f
 #define EXP_LOW -87.3365f
 #define EXP_HIGH 88.722839f
+#define EXP2_LOW -126.0f
 #define HUGE_EXPONENT 8e37f
 #define TINY 1.17549435e-38f
 #define TINY_SCALE 33554432.0f
 #define TINY_SHIFT 25
 static const T log_series[] = {2.0f / 11, 2.0f / 9, 2.0f / 7, 2.0f / 5, 2.0f / 3};
+static const T exp2_series[] = {
+  1.3269521e-3f, 9.671291e-3f, 5.550711e-2f, 0.24022247f, 0.693147f, 1.0f};
 static const T exp_series[] = {
   1.3836844215002260012e-3f, 8.3748173043580198269e-3f, 4.1668225681185093668e-2f,
   0.16666420152179632979f, 0.49999992078964044328f, 1.0000000363270782904f, 1.0f};
 #endif
+#define LOG2E ((T)1.44269504088896340736)
+#define LN2 ((T)0.69314718055994530942)
+#define EXP2_TERMS ((int)(sizeof(exp2_series) / sizeof(T)))
 #define EXP_TERMS ((int)(sizeof(exp_series) / sizeof(T)))
 #define LOG_TERMS ((int)(sizeof(log_series) / sizeof(T)))
 
@@ -170,13 +183,17 @@ INLINE V exp_reduced(V x, V *shifted) {
   return p;
 }
 
-/* For x <= 0, where no result overflows; below the smallest normal number it is zero. NaN stays:
+/* 2^x for x <= 0, the weight of an atom: with n the nearest integer to x, 2^n p(x - n). Below the
+   smallest normal number it is zero, whatever bits the steps before have left. NaN stays:
    comparisons with it are false, and its low bits are zero. */
-INLINE V vexp_nonpositive(V x) {
-  V shifted;
-  V p = exp_reduced(vmax(SPLAT(EXP_LOW), x), &shifted);
+INLINE V vexp2_nonpositive(V x) {
+  V shifted = x + MAGIC;
+  V r = x - (shifted - MAGIC);
+  V p = SPLAT(exp2_series[0]);
+  #pragma GCC unroll 16
+  for (int k = 1; k < EXP2_TERMS; ++k) p = p * r + exp2_series[k];
   V scaled = (V)((VI)p + ((VI)shifted << MANTISSA));
-  return (V)((VI)scaled & ~(x < EXP_LOW));
+  return (V)((VI)scaled & ~(x < EXP2_LOW));
 }
 
 /* The same for every x, in two halves of n, since 2^n may overflow where the result does not. */

@@ -61,7 +61,7 @@ def render(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
     >>> x, y = builder.point("x"), builder.atoms("mu", Axis("mu", 0))
     >>> mean = builder.emit("cumulant", builder.emit("dot", x, y), y, over=Axis("mu", 0))
     >>> kernel = render(builder.program(mean), ((3,), (3,), (), (3,)))
-    >>> "vexp_nonpositive" in kernel.text
+    >>> "vexp2_nonpositive" in kernel.text
     True
     """
     tables = Tables(program, shapes)
@@ -362,7 +362,7 @@ class StepWriter:
         lines += ["for (long j = j0; j < j1; ++j) {", *indented(loop.lines), "}"]
         for law in laws:
             lines += [
-                f"const V {law.name}_scale = vexp_nonpositive({law.name}_top - {law.name}_tile);",
+                f"const V {law.name}_scale = vexp2_nonpositive({law.name}_top - {law.name}_tile);",
                 f"{law.name}_top = {law.name}_tile;",
             ]
         return lines
@@ -370,7 +370,7 @@ class StepWriter:
     def log_partition(self, law: Law) -> Array:
         value = self.declare(self.body, ())
         unit = self.tables.slot("unit", law.over.owner)
-        total = f"{law.name}_top + {unit}[0] + vlog({law.name}_sum)"
+        total = f"{law.name}_top * LN2 + ({unit}[0] + vlog({law.name}_sum))"
         self.body.append(f"{value.name}[0] = {total};")
         return value
 

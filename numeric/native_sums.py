@@ -77,14 +77,14 @@ class Loop:
     def exponent(self, law: Law) -> str:
         energy = self.value(law.energy, self.step.axis)
         logs = self.step.tables.slot("logs", self.owner)
-        return f"{energy.at(0)} + {logs}[j]"
+        return f"{energy.at(0)} * LOG2E + {logs}[j]"
 
     def weight(self, law: Law, new: bool) -> str:
         """`exp(s + log w - maximum)` of this atom."""
         if law.name not in self.weights:
             exponent = f"{law.name}_exponents[j - j0]" if new else self.exponent(law)
             name = self.weights[law.name] = f"{law.name}_weight"
-            self.lines.append(f"const V {name} = vexp_nonpositive({exponent} - {law.name}_top);")
+            self.lines.append(f"const V {name} = vexp2_nonpositive({exponent} - {law.name}_top);")
         return self.weights[law.name]
 
 

@@ -1,5 +1,7 @@
 """The compiled engine: the values of the tiled one, within the rounding bound, for every size."""
 
+import ctypes
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -126,12 +128,13 @@ def test_inverse_roots_at_their_limits():
     """The estimate of a reciprocal root and its step, at zero, infinity and below zero."""
     base = component(x, 0)
     program = lower(stack(1 / sp.sqrt(base)))
-    edges = [0.0, 1e-30, 0.25, 1.0, 3.0, 1e30, np.inf, -1.0, np.nan]
+    edges = [0.0, 1e-40, 1e-30, 0.25, 1.0, 3.0, 1e30, np.inf, -1.0, np.nan]
     for dtype in (np.float64, np.float32):
         points = np.array(edges, dtype)[:, None]
         inputs = Inputs({"x": points}, {"mu": (np.ones((1, 1), dtype), np.ones(1, dtype))}, {})
         with np.errstate(all="ignore"):
-            want = 1 / np.sqrt(points)
+            want = 1 / np.sqrt(np.where(points < np.finfo(dtype).tiny, 0 * points, points))
+            want[points < 0] = np.nan
         got = evaluate_native(program, inputs, ("x",))
         np.testing.assert_allclose(got, want, rtol=5 * np.finfo(dtype).eps)
 
@@ -159,6 +162,26 @@ def test_extreme_exponents():
     with np.errstate(all="ignore"):
         want = np.stack([np.exp(edges), np.log(np.abs(edges))], axis=1)
     np.testing.assert_allclose(got, want, rtol=4e-15, atol=3e-308)
+
+
+@pytest.mark.parametrize("dtype, bits", [(np.float64, 64), (np.float32, 32)])
+def test_weights_are_powers_of_two(dtype, bits):
+    """Within four units of rounding, zero below the normal numbers, and NaN where they were."""
+    text = "void f(const T *x, T *y, long n) { for (long k = 0; k < n; k += LANES) "
+    text += "STORE(y + k, vexp2_nonpositive(LOAD(x + k))); }"
+    function = compiler.compiled(f"#define REAL_BITS {bits}\n{native.PRELUDE}\n{text}").f
+    low = np.log2(np.finfo(dtype).tiny)
+    x = np.concatenate(
+        [np.linspace(low, 0, 2**16 - 16), [0, -np.inf, np.nan, -1e30, 2 * low] + 11 * [0]]
+    )
+    x = x.astype(dtype)
+    got = np.full_like(x, 7)
+    function(*(ctypes.c_void_p(a.ctypes.data) for a in (x, got)), ctypes.c_long(len(x)))
+    want = np.exp2(x.astype(np.longdouble))
+    inside = slice(0, 2**16 - 15)
+    assert (np.abs(got[inside] / want[inside] - 1).max()) < 2 * np.finfo(dtype).eps
+    assert got[inside][-1] == 1
+    np.testing.assert_array_equal(got[2**16 - 15 : 2**16 - 11], [0, np.nan, 0, 0])
 
 
 def test_higher_cumulants_and_minus_infinity():

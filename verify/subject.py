@@ -98,6 +98,7 @@ class Subject:
         self.seconds = 0.0
         self.dtypes: set[str] = set()
         self.largest = LARGEST
+        self.steps = 0.0  # the largest steps of rounding inside that a defect was put down to
         self.dim = 0  # of the images; the first call sets it
         self._since: float | None = None
         self._atoms: Atoms | None = None

@@ -39,6 +39,9 @@ BUDGETS = {"quick": 5.0, "standard": 30.0, "thorough": 600.0}
 SHARES = {"well-defined": 2.0, "continuous": 3.0, "B1": 1.0, "B2": 5.0, "vlasov": 3.0}
 THEOREM = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
 
+# the relative spacing of float16: coarser steps may be meant
+ROUNDED = 2.0**-10
+_COARSE = "a type shorter than float16 inside, or a quantisation, which is discontinuous"
 _UNTRIED = "the budget was spent before anything was tried"
 
 Progress = Callable[[str, str], None]
@@ -224,6 +227,7 @@ class _Run:
 
     def _check(self, name: str, clock: Clock) -> Outcome:
         subject, noise, sizes, seed = self.subject, self.noise, self.sizes, self.seed
+        subject.steps = 0.0
         if name == "well-defined":
             return check_well_defined(subject, noise, sizes, seed, clock, self.clock)
         if name == "continuous":
@@ -272,6 +276,14 @@ class _Run:
         if not outcome.drawn + outcome.searched:
             return Finding(name, "undecided", _UNTRIED + refusal, evidence)
         reason = outcome.reason or _tested(name, outcome)
+        steps = self.subject.steps
+        if steps:
+            evidence["steps"] = steps
+        if steps > 2 * ROUNDED * self.noise.scale:
+            reason = f"the image moves in steps of {steps:.1g} everywhere: {_COARSE}"
+            return Finding(name, "undecided", reason + refusal, evidence)
+        if steps:
+            reason += f" (it moves in steps of {steps:.1g} everywhere, as rounding makes them)"
         return Finding(name, "tested", reason + self._resolution() + refusal, evidence)
 
     def _resolution(self) -> str:

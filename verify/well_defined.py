@@ -12,6 +12,7 @@ from .distance import gap, moved
 from .noise import Noise, jitter
 from .recipes import inside
 from .simplify import simplify
+from .steps import only_rounding, scatters
 from .subject import Atoms, Clock, Stack, Subject, Undefined, Unsupported
 from .trials import Outcome, Violation, run_trials
 
@@ -196,17 +197,32 @@ def _confirmed(
     for atoms in nearby:
         again = _written(subject, name, atoms, seed)
         defects.append(gap(subject.push(*atoms), subject.push(*again)))
-    return float(np.median(defects)) > 0.1 * defect
+    if float(np.median(defects)) <= 0.1 * defect:
+        return False
+    aligned = subject.rows and not subject.lists
+    if aligned and _scattered(subject, name, first, seed):
+        return False
+    fast = moved if aligned else gap
+    return not only_rounding(subject, subject.push, fast, first, defect, len(first[1]))
 
 
-def _near(subject: Subject, atoms: Atoms, rng: np.random.Generator) -> Atoms:
+def _scattered(subject: Subject, name: str, atoms: Atoms, seed: int) -> bool:
+    """What the operation changes at neighbouring measures is small and has no direction."""
+    nearby = [_near(subject, atoms, np.random.default_rng([seed, 19, k]), 3e-3) for k in range(8)]
+    images = [subject.push(*other) for other in nearby]
+    again = [subject.push(*_written(subject, name, other, seed))[0] for other in nearby]
+    wanted = [OPERATIONS[name](*image, seed)[0] for image in images]
+    return scatters([new - old for new, old in zip(again, wanted, strict=True)], wanted)
+
+
+def _near(subject: Subject, atoms: Atoms, rng: np.random.Generator, by: float = 1e-7) -> Atoms:
     """A generic measure nearby; atoms that coincide go on to, and atoms of weight zero stay."""
     points, weights = atoms
     places, index = np.unique(points, axis=0, return_inverse=True)
-    moved = places + 1e-7 * subject.domain.diameter * rng.normal(size=places.shape)
+    shifted = places + by * subject.domain.diameter * rng.normal(size=places.shape)
     if not subject.lists:
-        weights = weights * (1 + 1e-7 * rng.normal(size=weights.shape))
-    return subject.domain.project(moved[index.ravel()]), weights / weights.sum()
+        weights = weights * (1 + by * rng.normal(size=weights.shape))
+    return subject.domain.project(shifted[index.ravel()]), weights / weights.sum()
 
 
 def _shaken(subject: Subject, atoms: Atoms) -> float:

@@ -25,13 +25,13 @@ _NUMBERS = 2**26
 GIBBS = r"""
 /* terms[row][k] = exp(energy[row][k] + logs[k] - shift[row]), their sum, and shift, the largest
    exponent; zero where all of them are minus infinity. A block a row. */
-INLINE T over_block(T value, T *shared, bool largest) {
+INLINE T over_block(T value, SHARED T *shared, bool largest) {
   __syncthreads();
   shared[threadIdx.x] = value;
-  for (int half = THREADS / 2; half > 0; half /= 2) {
+  for (int apart = THREADS / 2; apart > 0; apart /= 2) {
     __syncthreads();
-    if (threadIdx.x < half) {
-      const T other = shared[threadIdx.x + half], own = shared[threadIdx.x];
+    if (threadIdx.x < apart) {
+      const T other = shared[threadIdx.x + apart], own = shared[threadIdx.x];
       shared[threadIdx.x] = !largest ? own + other : other > own ? other : own;
     }
   }
@@ -39,8 +39,8 @@ INLINE T over_block(T value, T *shared, bool largest) {
   return shared[0];
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) gibbs(
-    const T *energy, const T *logs, T *terms, T *shift, T *total, L atoms) {
+KERNEL gibbs(const GLOBAL T *energy, const GLOBAL T *logs, GLOBAL T *terms, GLOBAL T *shift,
+             GLOBAL T *total, L atoms) {
   SHARED_MEMORY(shared, THREADS);
   const L row = blockIdx.x;
   T top = -INFINITY, sum = 0;

@@ -1,13 +1,22 @@
-"""The CUDA C++ text below every generated kernel: rows of a thread, tiles of atoms, sums.
+"""The text below every generated kernel: rows of a thread, tiles of atoms, sums.
 
 `V` holds the same component of the rows that one thread has, `LANES` of them. The threads of a
 block lie side by side along the rows: a load of `V` is `LANES` loads that each warp makes as one.
-The names are those of the C prelude, so one printer writes expressions for both. Names that only a
-device knows (`__global__`, `__syncthreads`, ...) are all that a host needs to define to run it.
+The names are those of the C prelude, so one printer writes expressions for both.
+
+`DIALECT` is what is CUDA C++: types with operators, where memory lies, the names of functions. All
+else, `COMMON` and the kernels, is C that holds in other dialects too: a host defines what only a
+device knows (`__global__`, `__syncthreads`, ...), and OpenCL C has a dialect of its own.
 """
 
-PRELUDE = r"""
+DIALECT = r"""
 typedef long long L;
+typedef unsigned long long Bits64;
+#define GLOBAL
+#define SHARED
+#define BUFFERS T *const *
+#define BUFFER(k) B[k]
+#define KERNEL extern "C" __global__ void __launch_bounds__(THREADS)
 #if REAL_BITS == 64
 typedef double T;
 #define OF_TYPE(function) function
@@ -36,6 +45,7 @@ typedef float T;
 #define EXP2_APPROXIMATE(result, x) asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x))
 #endif
 #define INLINE static __device__ __forceinline__
+#define OUTLINE static __device__ __noinline__
 #define EACH_LANE _Pragma("unroll") for (int l = 0; l < LANES; ++l)
 
 struct V {
@@ -43,9 +53,52 @@ struct V {
   __device__ __forceinline__ T &operator[](int l) { return x[l]; }
   __device__ __forceinline__ const T &operator[](int l) const { return x[l]; }
 };
-struct Mask { bool x[LANES]; };
+struct Mask {
+  bool x[LANES];
+  __device__ __forceinline__ bool operator[](int l) const { return x[l]; }
+};
 struct alignas(16) Sixteen { T x[NUMBERS_OF_16_BYTES]; };
 
+#define ARITHMETIC(sign) \
+  INLINE V operator sign(V a, V b) { EACH_LANE a.x[l] = a.x[l] sign b.x[l]; return a; } \
+  INLINE V operator sign(V a, T b) { EACH_LANE a.x[l] = a.x[l] sign b; return a; } \
+  INLINE V operator sign(T a, V b) { EACH_LANE b.x[l] = a sign b.x[l]; return b; }
+ARITHMETIC(+)
+ARITHMETIC(-)
+ARITHMETIC(*)
+ARITHMETIC(/)
+INLINE V &operator+=(V &a, V b) { EACH_LANE a.x[l] += b.x[l]; return a; }
+INLINE V operator-(V a) { EACH_LANE a.x[l] = -a.x[l]; return a; }
+
+#define COMPARISON(sign) \
+  INLINE Mask operator sign(V a, V b) { Mask m; EACH_LANE m.x[l] = a.x[l] sign b.x[l]; return m; } \
+  INLINE Mask operator sign(V a, T b) { Mask m; EACH_LANE m.x[l] = a.x[l] sign b; return m; }
+COMPARISON(<)
+COMPARISON(<=)
+COMPARISON(>)
+COMPARISON(==)
+COMPARISON(!=)
+INLINE Mask operator&(Mask a, Mask b) { EACH_LANE a.x[l] = a.x[l] && b.x[l]; return a; }
+INLINE Mask operator|(Mask a, Mask b) { EACH_LANE a.x[l] = a.x[l] || b.x[l]; return a; }
+
+
+/* A square root that is only divided by is one reciprocal square root. */
+struct Root {
+  V of;
+  __device__ __forceinline__ operator V() const {
+    V v;
+    EACH_LANE v.x[l] = OF_TYPE(sqrt)(of.x[l]);
+    return v;
+  }
+};
+INLINE Root vsqrt(V a) { return {a}; }
+INLINE V operator/(T a, Root b) {
+  EACH_LANE b.of.x[l] = a * OF_TYPE(rsqrt)(b.of.x[l]);
+  return b.of;
+}
+"""
+
+COMMON = r"""
 #if REAL_BITS == 64
 INLINE double real_sin(double x) { return sin(x); }
 INLINE double real_cos(double x) { return cos(x); }
@@ -60,10 +113,10 @@ INLINE unsigned digits_of_two_over_pi(int k) {
   const int word = (k + 32) >> 5, shift = (k + 32) & 31;
   return shift ? digits[word] << shift | digits[word + 1] >> (32 - shift) : digits[word];
 }
-static __device__ __noinline__ float reduce_large(float x, int *quadrant) {
+OUTLINE float reduce_large(float x, int *quadrant) {
   const int bits = __float_as_int(x), exponent = (bits >> 23) - 150, k = exponent - 2;
-  const unsigned long long m = (bits & 0x7fffff) | 0x800000;
-  const unsigned long long turns = (m * digits_of_two_over_pi(k) << 32) +
+  const Bits64 m = (bits & 0x7fffff) | 0x800000;
+  const Bits64 turns = (m * digits_of_two_over_pi(k) << 32) +
       m * digits_of_two_over_pi(k + 32) + (m * digits_of_two_over_pi(k + 64) >> 32);
   *quadrant = (int)((turns >> 62) + (turns >> 61 & 1));
   return (float)(L)(turns << 2) * 8.51530395e-20f;
@@ -101,42 +154,20 @@ INLINE float real_tan(float x) {
 }
 #endif
 
-INLINE V splat(T a) { V v; EACH_LANE v.x[l] = a; return v; }
+INLINE V splat(T a) { V v; EACH_LANE v[l] = a; return v; }
 #define SPLAT(a) splat((T)(a))
+INLINE bool any_lane(Mask m) { bool found = false; EACH_LANE found = found || m[l]; return found; }
 
-#define ARITHMETIC(sign) \
-  INLINE V operator sign(V a, V b) { EACH_LANE a.x[l] = a.x[l] sign b.x[l]; return a; } \
-  INLINE V operator sign(V a, T b) { EACH_LANE a.x[l] = a.x[l] sign b; return a; } \
-  INLINE V operator sign(T a, V b) { EACH_LANE b.x[l] = a sign b.x[l]; return b; }
-ARITHMETIC(+)
-ARITHMETIC(-)
-ARITHMETIC(*)
-ARITHMETIC(/)
-INLINE V &operator+=(V &a, V b) { EACH_LANE a.x[l] += b.x[l]; return a; }
-INLINE V operator-(V a) { EACH_LANE a.x[l] = -a.x[l]; return a; }
-
-#define COMPARISON(sign) \
-  INLINE Mask operator sign(V a, V b) { Mask m; EACH_LANE m.x[l] = a.x[l] sign b.x[l]; return m; } \
-  INLINE Mask operator sign(V a, T b) { Mask m; EACH_LANE m.x[l] = a.x[l] sign b; return m; }
-COMPARISON(<)
-COMPARISON(<=)
-COMPARISON(>)
-COMPARISON(==)
-COMPARISON(!=)
-INLINE Mask operator&(Mask a, Mask b) { EACH_LANE a.x[l] = a.x[l] && b.x[l]; return a; }
-INLINE Mask operator|(Mask a, Mask b) { EACH_LANE a.x[l] = a.x[l] || b.x[l]; return a; }
-INLINE bool any(Mask m) { bool found = false; EACH_LANE found = found || m.x[l]; return found; }
-
-INLINE V vselect(Mask m, V a, V b) { EACH_LANE a.x[l] = m.x[l] ? a.x[l] : b.x[l]; return a; }
+INLINE V vselect(Mask m, V a, V b) { EACH_LANE a[l] = m[l] ? a[l] : b[l]; return a; }
 INLINE V vmax(V a, V b) { return vselect(a > b, a, b); }
 INLINE V vmin(V a, V b) { return vselect(a < b, a, b); }
 INLINE V vabs(V a) { return vselect(a < (T)0, -a, a); }
 INLINE V vone(Mask m) { return vselect(m, splat(1), splat(0)); }
 
 #define LANEWISE(name, function) \
-  INLINE V name(V a) { EACH_LANE a.x[l] = function(a.x[l]); return a; }
+  INLINE V name(V a) { EACH_LANE a[l] = function(a[l]); return a; }
 #define LANEWISE2(name, function) \
-  INLINE V name(V a, V b) { EACH_LANE a.x[l] = function(a.x[l], b.x[l]); return a; }
+  INLINE V name(V a, V b) { EACH_LANE a[l] = function(a[l], b[l]); return a; }
 LANEWISE(vexp, OF_TYPE(exp))
 LANEWISE(vlog, OF_TYPE(log))
 LANEWISE(vlog1p, OF_TYPE(log1p))
@@ -158,20 +189,6 @@ LANEWISE(vfloor, OF_TYPE(floor))
 LANEWISE(vceil, OF_TYPE(ceil))
 LANEWISE2(vpow, OF_TYPE(pow))
 LANEWISE2(vatan2, OF_TYPE(atan2))
-/* A square root that is only divided by is one reciprocal square root. */
-struct Root {
-  V of;
-  __device__ __forceinline__ operator V() const {
-    V v;
-    EACH_LANE v.x[l] = OF_TYPE(sqrt)(of.x[l]);
-    return v;
-  }
-};
-INLINE Root vsqrt(V a) { return {a}; }
-INLINE V operator/(T a, Root b) {
-  EACH_LANE b.of.x[l] = a * OF_TYPE(rsqrt)(b.of.x[l]);
-  return b.of;
-}
 INLINE V vsigmoid(V u) { return (T)1 / ((T)1 + vexp(-u)); }
 INLINE V vsoftplus(V u) { return vmax(u, splat(0)) + vlog1p(vexp(-vabs(u))); }
 INLINE V vsign(V a) { return vone(a > (T)0) - vone(a < (T)0); }
@@ -186,65 +203,65 @@ INLINE V law_weight(V s, V top) { return vexp(s - top); }
 INLINE V law_scale(V before, V top) { return vexp(before - top); }
 #else
 INLINE V law_weight(V s, V top) {
-  EACH_LANE EXP2_APPROXIMATE(s.x[l], fmaf(s.x[l], LOG2_E, -__fmul_rn(top.x[l], LOG2_E)));
+  EACH_LANE EXP2_APPROXIMATE(s[l], fmaf(s[l], LOG2_E, -__fmul_rn(top[l], LOG2_E)));
   return s;
 }
 INLINE V law_scale(V before, V top) {
   EACH_LANE {
-    const T from = __fmul_rn(before.x[l], LOG2_E), to = __fmul_rn(top.x[l], LOG2_E);
-    EXP2_APPROXIMATE(before.x[l], from - to);
+    const T from = __fmul_rn(before[l], LOG2_E), to = __fmul_rn(top[l], LOG2_E);
+    EXP2_APPROXIMATE(before[l], from - to);
   }
   return before;
 }
 #endif
-INLINE V larger(V s, V top) { EACH_LANE s.x[l] = OF_TYPE(fmax)(s.x[l], top.x[l]); return s; }
+INLINE V larger(V s, V top) { EACH_LANE s[l] = OF_TYPE(fmax)(s[l], top[l]); return s; }
 
-/* Rows in memory: the rows of a thread are ROW_THREADS apart. */
-template <int apart> INLINE V load(const T *p) { V v; EACH_LANE v.x[l] = p[l * apart]; return v; }
-template <int apart> INLINE void store(T *p, V v) { EACH_LANE p[l * apart] = v.x[l]; }
-#define LOAD(p) load<ROW_THREADS>(p)
-#define STORE(p, v) store<ROW_THREADS>(p, v)
+/* Rows in memory: the rows of a thread are `apart` from each other. */
+INLINE V load(const GLOBAL T *p, int apart) { V v; EACH_LANE v[l] = p[l * apart]; return v; }
+INLINE void store(GLOBAL T *p, V v, int apart) { EACH_LANE p[l * apart] = v[l]; }
+#define LOAD(p) load(p, ROW_THREADS)
+#define STORE(p, v) store(p, v, ROW_THREADS)
 
 /* A tile into shared memory, 16 bytes at a time: both sides start at a multiple of 16 bytes and
    what lies behind the tile is there to be read. */
-INLINE void copy_tile(T *to, const T *from, int numbers) {
+INLINE void copy_tile(SHARED T *to, const GLOBAL T *from, int numbers) {
   const int pieces = (numbers + NUMBERS_OF_16_BYTES - 1) / NUMBERS_OF_16_BYTES;
-  const Sixteen *source = (const Sixteen *)from;
-  Sixteen *target = (Sixteen *)to;
+  const GLOBAL Sixteen *source = (const GLOBAL Sixteen *)from;
+  SHARED Sixteen *target = (SHARED Sixteen *)to;
   for (int k = threadIdx.x; k < pieces; k += THREADS) target[k] = source[k];
 }
 
 /* Long sums are kept in W: a sum of tiles in T, the same with what its roundings lost (TwoSum), or
    in float64. */
 #if ACCUMULATE == 64
-struct W { double x[LANES]; };
-INLINE void wide_add(W &w, V v) { EACH_LANE w.x[l] += (double)v.x[l]; }
-INLINE void wide_scale(W &w, V v) { EACH_LANE w.x[l] *= (double)v.x[l]; }
-INLINE V narrow(const W &w) { V v; EACH_LANE v.x[l] = (T)w.x[l]; return v; }
+typedef struct { double x[LANES]; } W;
+INLINE void wide_add(W *w, V v) { EACH_LANE w->x[l] += (double)v[l]; }
+INLINE void wide_scale(W *w, V v) { EACH_LANE w->x[l] *= (double)v[l]; }
+INLINE V narrow(W w) { V v; EACH_LANE v[l] = (T)w.x[l]; return v; }
 #elif ACCUMULATE == 2
-struct W { T x[LANES], lost[LANES]; };
-INLINE void wide_add(W &w, V v) {
+typedef struct { T x[LANES], lost[LANES]; } W;
+INLINE void wide_add(W *w, V v) {
   EACH_LANE {
-    const T sum = w.x[l] + v.x[l], part = sum - w.x[l];
-    w.lost[l] += (w.x[l] - (sum - part)) + (v.x[l] - part);
-    w.x[l] = sum;
+    const T sum = w->x[l] + v[l], part = sum - w->x[l];
+    w->lost[l] += (w->x[l] - (sum - part)) + (v[l] - part);
+    w->x[l] = sum;
   }
 }
-INLINE void wide_scale(W &w, V v) { EACH_LANE { w.x[l] *= v.x[l]; w.lost[l] *= v.x[l]; } }
-INLINE V narrow(const W &w) { V v; EACH_LANE v.x[l] = w.x[l] + w.lost[l]; return v; }
+INLINE void wide_scale(W *w, V v) { EACH_LANE { w->x[l] *= v[l]; w->lost[l] *= v[l]; } }
+INLINE V narrow(W w) { V v; EACH_LANE v[l] = w.x[l] + w.lost[l]; return v; }
 #else
-struct W { T x[LANES]; };
-INLINE void wide_add(W &w, V v) { EACH_LANE w.x[l] += v.x[l]; }
-INLINE void wide_scale(W &w, V v) { EACH_LANE w.x[l] *= v.x[l]; }
-INLINE V narrow(const W &w) { V v; EACH_LANE v.x[l] = w.x[l]; return v; }
+typedef struct { T x[LANES]; } W;
+INLINE void wide_add(W *w, V v) { EACH_LANE w->x[l] += v[l]; }
+INLINE void wide_scale(W *w, V v) { EACH_LANE w->x[l] *= v[l]; }
+INLINE V narrow(W w) { V v; EACH_LANE v[l] = w.x[l]; return v; }
 #endif
 
 /* What the groups of a block have found for the same rows, in the order of the groups: each thread
    of these rows gets the same bits. */
-template <int row_threads, int split> INLINE V over_groups(V v, T *shared, bool largest) {
+INLINE V over_groups(V v, SHARED T *shared, bool largest, int row_threads, int split) {
   const int lane = threadIdx.x % row_threads, group = threadIdx.x / row_threads;
   __syncthreads();
-  EACH_LANE shared[(group * LANES + l) * row_threads + lane] = v.x[l];
+  EACH_LANE shared[(group * LANES + l) * row_threads + lane] = v[l];
   __syncthreads();
   EACH_LANE {
     T found = shared[l * row_threads + lane];
@@ -252,8 +269,10 @@ template <int row_threads, int split> INLINE V over_groups(V v, T *shared, bool 
       const T other = shared[(g * LANES + l) * row_threads + lane];
       found = !largest ? found + other : other > found ? other : found;
     }
-    v.x[l] = found;
+    v[l] = found;
   }
   return v;
 }
 """
+
+PRELUDE = DIALECT + COMMON

@@ -35,7 +35,7 @@ _MOST_PRODUCTS = 2**14
 _MOST_UNROLLED = 2**8
 """Larger products of a row, made once for all of its pairs, stay loops: they compile faster."""
 _ROLLED = '_Pragma("unroll 1")'
-_OVER_GROUPS = "over_groups<ROW_THREADS, SPLIT>"
+_EXCHANGED = "exchange, {}, ROW_THREADS, SPLIT"
 ACCUMULATE = {"tiles": 0, "compensated": 2, "float64": 64}
 """How sums of tiles are kept in float32, and what the prelude calls it."""
 
@@ -112,8 +112,13 @@ def render_cuda(
 
 
 def _unrolled(text: str) -> str:
-    """Every loop over components unrolled, so that arrays lie in registers."""
+    """Every loop over components unrolled, so that arrays lie in registers.
+
+    What the writers of C say about memory and zeros, in words that every dialect has.
+    """
     text = re.sub(r"^ *#pragma GCC unroll.*\n", "", text, flags=re.MULTILINE)
+    text = text.replace(" = {{0}};", " = {};")
+    text = re.sub(r"const T \*(g\d+) =", r"const GLOBAL T *\1 =", text)
     return re.sub(r"for \(int ", '_Pragma("unroll") for (int ', text)
 
 
@@ -132,10 +137,10 @@ class CudaTables(Tables):
             self.tile_slots[number] = kind, name
             return f"tile_{number}"
         if kind == "unit":
-            return f"(B[{number}] + measure)"
+            return f"(BUFFER({number}) + measure)"
         if kind == "global" and self.is_own(int(name)):
-            return f"(B[{number}] + measure * {self.components(int(name))})"
-        return f"B[{number}]"
+            return f"(BUFFER({number}) + measure * {self.components(int(name))})"
+        return f"BUFFER({number})"
 
     def is_own(self, index: int) -> bool:
         """Whether each measure of a batch has its own value, of those that vary over no axis."""
@@ -168,7 +173,9 @@ class CudaTables(Tables):
 
 
 class CudaLoop(Loop):
-    """The lines for one atom j of a tile."""
+    """The lines for one atom j of a tile, which lies in `memory`."""
+
+    memory = "SHARED"
 
     def atom(self, index: int) -> Array:
         tables: CudaTables = self.step.tables  # pyright: ignore
@@ -177,8 +184,14 @@ class CudaLoop(Loop):
             self.made[key] = array
             stride = tables.stride("atom", index)
             source = tables.slot("atom", index)
-            self.lines.append(f"const T *{array.name} = {source} + j * {stride};")
+            pointer = f"const {self.memory} T *{array.name}"
+            self.lines.append(f"{pointer} = {source} + j * {stride};")
         return self.made[key]
+
+    def exponent(self, law: Law) -> str:
+        """`s + log w`; powers of two are taken in `law_weight`."""
+        energy = self.value(law.energy, self.step.axis)
+        return f"{energy.at(0)} + {self.step.tables.slot('logs', self.owner)}[j]"
 
     def weight(self, law: Law, new: bool) -> str:
         """`exp(s + log w - maximum)` of this atom."""
@@ -220,11 +233,11 @@ class CudaStepWriter(StepWriter):
         exchange = THREADS * self.lanes
         return "\n".join(
             [
-                f'extern "C" __global__ void __launch_bounds__(THREADS) step_{number}(',
-                "    T *const *B, const L *N, const L *owner, L stride) {",
-                f"  constexpr int ROW_THREADS = {self.row_threads}, SPLIT = {self.split};",
+                f"KERNEL step_{number}(",
+                "    BUFFERS B, const GLOBAL L *N, const GLOBAL L *owner, L stride) {",
+                f"  enum {{ ROW_THREADS = {self.row_threads}, SPLIT = {self.split} }};",
                 f"  SHARED_MEMORY(shared, {self.most_numbers + exchange});",
-                f"  T *const exchange = shared + {self.most_numbers};",
+                f"  SHARED T *const exchange = shared + {self.most_numbers};",
                 "  const int lane = threadIdx.x % ROW_THREADS, group = threadIdx.x / ROW_THREADS;",
                 "  const L measure = owner[blockIdx.x];",
                 "  const L i = (L)blockIdx.x * (ROW_THREADS * LANES) + lane;",
@@ -252,6 +265,12 @@ class CudaStepWriter(StepWriter):
                 return result
         return super().compute(lines, index, operands)
 
+    def log_partition(self, law: Law) -> Array:
+        value, unit = self.declare(self.body, ()), self.tables.slot("unit", law.over.owner)
+        total = f"{law.name}_top + {unit}[0] + vlog({law.name}_sum)"
+        self.body.append(f"{value.name}[0] = {total};")
+        return value
+
     # ---- what is kept
 
     def store_members(self, members: list[int]) -> None:
@@ -272,6 +291,7 @@ class CudaStepWriter(StepWriter):
         (other,) = [axis for axis in instruction.axes if axis != self.axis]
         self.tables.tile_slots.clear()
         loop = CudaLoop(self, other.owner)
+        loop.memory = "GLOBAL"
         value = loop.pair(index, self.axis)
         target, rows = self.tables.slot("row", index), self.leading()
         most = self.tables.most(other)
@@ -280,7 +300,7 @@ class CudaStepWriter(StepWriter):
         )
         first = self.tables.first(other)
         places = [
-            f"const T *tile_{k} = B[{k}] + {first} * {self.tables.stride(*slot)};"
+            f"const GLOBAL T *tile_{k} = BUFFER({k}) + {first} * {self.tables.stride(*slot)};"
             for k, slot in self.tables.tile_slots.items()
         ]
         self.body += [
@@ -336,7 +356,7 @@ class CudaStepWriter(StepWriter):
         for law in new:
             scale = f"{law.name}_scale"
             lines += [
-                f"if (any({law.name}_new > {law.name}_top)) {{",
+                f"if (any_lane({law.name}_new > {law.name}_top)) {{",
                 f"  const V {scale} = law_scale({law.name}_top, {law.name}_new);",
                 f"  {law.name}_top = {law.name}_new;",
                 *indented(_scaled([task for task in tasks if task.law is law], scale)),
@@ -352,24 +372,24 @@ class CudaStepWriter(StepWriter):
         tile = self.tile_atoms(sum(slots.values()))
         places, copies, offset = [], [], 0
         for k, stride in slots.items():
-            places.append(f"T *const tile_{k} = shared + {offset};")
+            places.append(f"SHARED T *const tile_{k} = shared + {offset};")
             copies.append(
-                f"copy_tile(tile_{k}, B[{k}] + (first + start) * {stride}, size * {stride});"
+                f"copy_tile(tile_{k}, BUFFER({k}) + (first + start) * {stride}, size * {stride});"
             )
             offset += tile * stride
         self.most_numbers = max(self.most_numbers, offset)
-        whole = ["{", f"  constexpr int K = {self.chunk};", *indented(chunk), "}"]
-        single = ["{", "  constexpr int K = 1;", *indented(chunk), "}"]
+        whole = ["{", f"  enum {{ K = {self.chunk} }};", *indented(chunk), "}"]
+        single = ["{", "  enum { K = 1 };", *indented(chunk), "}"]
         folds = [
             line
             for task in tasks
             for line in lines_for(
                 prod(task.shape),
-                lambda c, t=task: f"wide_add({_wide(t)}[{c}], {t.tile.name}[{c}]);",
+                lambda c, t=task: f"wide_add(&{_wide(t)}[{c}], {t.tile.name}[{c}]);",
             )
         ]
         return [
-            f"constexpr int TILE = {tile}, CHUNK = {self.chunk};",
+            f"enum {{ TILE = {tile}, CHUNK = {self.chunk} }};",
             f"const L first = {self.tables.first(over)}, count = {self.tables.own(over)};",
             *places,
             "for (L start = 0; start < count; start += TILE) {",
@@ -402,7 +422,7 @@ class CudaStepWriter(StepWriter):
         for law in new if self.split > 1 else ():
             lines += [
                 f"const V {law.name}_own = {law.name}_top;",
-                f"{law.name}_top = {_OVER_GROUPS}({law.name}_top, exchange, true);",
+                f"{law.name}_top = over_groups({law.name}_top, {_EXCHANGED.format('true')});",
                 f"const V {law.name}_part = law_scale({law.name}_own, {law.name}_top);",
             ]
         for task in tasks:
@@ -410,7 +430,7 @@ class CudaStepWriter(StepWriter):
             part = f" * {task.law.name}_part" if task.law in new and self.split > 1 else ""
             text = f"narrow({_wide(task)}[@]){part}"
             if self.split > 1:
-                text = f"{_OVER_GROUPS}({text}, exchange, false)"
+                text = f"over_groups({text}, {_EXCHANGED.format('false')})"
             lines += lines_for(
                 prod(task.shape),
                 lambda c, text=text, target=target: f"{target(c)} = {text.replace('@', c)};",
@@ -437,7 +457,7 @@ def _scaled(tasks: list[Task], scale: str) -> list[str]:
             prod(task.shape),
             lambda c, task=task: (
                 f"{{ {task.tile.name}[{c}] = {task.tile.name}[{c}] * {scale}; "
-                f"wide_scale({_wide(task)}[{c}], {scale}); }}"
+                f"wide_scale(&{_wide(task)}[{c}], {scale}); }}"
             ),
         )
     return lines

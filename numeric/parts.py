@@ -42,6 +42,9 @@ def aligned(xp: Any, part: Part, axes: tuple[Axis, ...]) -> Any:
     return xp.reshape(array, (*array.shape[:rank], *full))
 
 
+_PAD = 16
+
+
 class Workspace:
     """Memory for the pairs of a tile, used again by the next tile.
 
@@ -55,12 +58,14 @@ class Workspace:
 
     def room(self, key: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         """An array of the shape, the same memory for the same key; None without a workspace."""
-        size = math.prod(shape)
         if self.dtype is None or key is None:
             return None
+        # Rows that begin at the same place of a page push each other out of the first-level cache.
+        width = shape[-1] + _PAD * (shape[-1] % _PAD == 0)
+        size = math.prod(shape[:-1]) * width
         if key not in self.buffers or self.buffers[key].size < size:
             self.buffers[key] = np.empty(size, dtype=self.dtype)
-        return self.buffers[key][:size].reshape(shape)
+        return self.buffers[key][:size].reshape(*shape[:-1], width)[..., : shape[-1]]
 
     def outlasting(self, array: Any) -> Any:
         """The array, copied if it lies in memory that the next tile takes."""

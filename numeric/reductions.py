@@ -1,23 +1,33 @@
-"""Sums over the atoms in a tile, as matrix products where one factor has no rows.
+"""Sums over the atoms in a tile, distributed until one factor of each has no rows.
 
 A weighted sum `sum_i w_i c_i (A u_i + v)` is distributed until what is left to sum over is
-`sum_i (w c)_i u_i`. The largest exponent of each row is subtracted before `exp`, always.
+`sum_i (w c)_i u_i`, a matrix product.
+
+The weights of a Gibbs law are `exp(s + log w)` up to a factor. Taken without any shift they need
+one pass over the pairs, and are right wherever they stay in the range of the type. That is seen
+afterwards: with weights in units of the largest times `Run.lift`, no sum is below one or infinite.
+Otherwise the tile is made again with the largest exponent of each row subtracted before `exp`.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from .parts import Part, aligned
 from .program import Axis, Instruction, Use
 from .reference import central_blocks
-from .tiles import Work
+from .sums import Weight, last
+from .tiles import OutOfRange, Work
 
 
 def integral(work: Work, instruction: Instruction) -> Part:
     over = _reduced(instruction)
-    weights = Part(work.run.weights(over.owner), (over,))
-    return _contract(work, weights, instruction.operands[0], over)
+    part = Part(work.run.weights(over.owner), (over,))
+    weight = Weight(part, "ones", over)
+    if work.run.has_base(over.owner, "weights"):
+        weight = Weight(None, "weights", over)
+    return _contract(work, weight, instruction.operands[0])
 
 
 def _reduced(instruction: Instruction) -> Axis:
@@ -25,11 +35,11 @@ def _reduced(instruction: Instruction) -> Axis:
     return instruction.over
 
 
-def _contract(work: Work, weight: Part, use: Use, over: Axis) -> Part:
+def _contract(work: Work, weight: Weight, use: Use) -> Part:
     """`sum over the atoms of weight * value`, distributed over what is linear in the value."""
-    instruction = work.run.program.instructions[use.index]
+    instruction, over = work.run.program.instructions[use.index], weight.over
     if over not in use.axes:
-        return work.product(_summed(work, weight, over), work.part(use))
+        return work.product(weight.sum(work), work.part(use))
     rule = _DISTRIBUTED.get(instruction.op)  # none for sums: their operands have one more axis
     if rule and len(use.axes) > 1 and not work.tile.is_whole(use.index):
         names = dict(zip(instruction.axes, use.axes, strict=True))
@@ -37,44 +47,45 @@ def _contract(work: Work, weight: Part, use: Use, over: Axis) -> Part:
             Use(inner.index, tuple(names[axis] for axis in inner.axes))
             for inner in instruction.operands
         ]
-        found = rule(work, weight, operands, over)
+        found = rule(work, weight, operands)
         if found is not None:
             return found
-    return _weighted_sum(work, weight, work.part(use), over)
+    return weight.against(work, use)
 
 
 def _ranks(work: Work, operands: list[Use]) -> list[int]:
     return [work.run.program.instructions[use.index].rank for use in operands]
 
 
-def _contract_sum(work: Work, weight: Part, operands: list[Use], over: Axis) -> Part | None:
+def _contract_sum(work: Work, weight: Weight, operands: list[Use]) -> Part | None:
     every = {axis for use in operands for axis in use.axes}
     if all(set(use.axes) == every for use in operands):
         return None
-    return work.sum(*(_contract(work, weight, use, over) for use in operands))
+    # Those that are summed first: the product that does it gives the sum of the weight, too.
+    operands = sorted(operands, key=lambda use: weight.over not in use.axes)
+    return work.sum(*(_contract(work, weight, use) for use in operands))
 
 
-def _contract_product(work: Work, weight: Part, operands: list[Use], over: Axis) -> Part | None:
-    ranks = _ranks(work, operands)
+def _contract_product(work: Work, weight: Weight, operands: list[Use]) -> Part | None:
+    ranks, over = _ranks(work, operands), weight.over
     tensors = [use for use, rank in zip(operands, ranks, strict=True) if rank]
     scalars = [use for use, rank in zip(operands, ranks, strict=True) if not rank]
     if len(tensors) != 1:
         return None
     inside = [work.part(use) for use in scalars if over in use.axes]
     outside = [work.part(use) for use in scalars if over not in use.axes]
-    weight = work.product(weight, *inside)
-    return work.product(*outside, _contract(work, weight, tensors[0], over))
+    return work.product(*outside, _contract(work, weight.times(work, *inside), tensors[0]))
 
 
-def _contract_image(work: Work, weight: Part, operands: list[Use], over: Axis) -> Part | None:
+def _contract_image(work: Work, weight: Weight, operands: list[Use]) -> Part | None:
     matrix, vector = operands
-    if over in matrix.axes:
+    if weight.over in matrix.axes:
         return None
-    return work.image(work.part(matrix), _contract(work, weight, vector, over))
+    return work.image(work.part(matrix), _contract(work, weight, vector))
 
 
-def _contract_stack(work: Work, weight: Part, operands: list[Use], over: Axis) -> Part | None:
-    return work.stacked([_contract(work, weight, use, over) for use in operands], 1)
+def _contract_stack(work: Work, weight: Weight, operands: list[Use]) -> Part | None:
+    return work.stacked([_contract(work, weight, use) for use in operands], 1)
 
 
 _DISTRIBUTED: dict[str, Callable[..., Part | None]] = {
@@ -85,48 +96,50 @@ _DISTRIBUTED: dict[str, Callable[..., Part | None]] = {
 }
 
 
-def _last(work: Work, part: Part, over: Axis) -> Part:
-    """The part with the reduced axis last."""
-    axes = (*(axis for axis in part.axes if axis != over), over)
-    return Part(aligned(work.xp, part, axes), axes)
-
-
-def _summed(work: Work, part: Part, over: Axis) -> Part:
-    part = _last(work, part, over)
-    return Part(work.xp.sum(part.array, axis=-1), part.axes[:-1])
-
-
-def _weighted_sum(work: Work, weight: Part, value: Part, over: Axis) -> Part:
-    """`sum over the atoms of weight * value`: a matrix product where only one of them has rows."""
-    weight, value = _last(work, weight, over), _last(work, value, over)
-    xp, n = work.xp, weight.array.shape[-1]
-    outer_weight, outer_value = weight.axes[:-1], value.axes[:-1]
-    if set(outer_weight) & set(outer_value):
-        return _summed(work, work.product(weight, value), over)
-    left = xp.reshape(value.array, (-1, n))
-    right = xp.permute_dims(xp.reshape(weight.array, (-1, n)), (1, 0))
-    array = xp.matmul(left, right)
-    shape = (*value.array.shape[:-1], *weight.array.shape[:-1])
-    return Part(xp.reshape(array, shape), outer_value + outer_weight)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Law:
-    """A Gibbs law up to its normaliser: `terms = exp(s + log w - shift)`, of sum `total`."""
+    """A Gibbs law up to its normaliser: weights `w exp(s - shift) / scale` of the atoms.
 
-    terms: Part
-    total: Part
+    Without a shift they may have left the range of the type, which their sums tell; what was
+    shifted is sure not to.
+    """
+
+    weight: Weight
     shift: Part
+    scale: float
+    is_sure: bool
     axes: tuple[Axis, ...]
 
     def named(self, axes: tuple[Axis, ...]) -> "_Law":
         """The same law with its axes named as another instruction names them."""
+        if axes == self.axes:
+            return self
         names = dict(zip(self.axes, axes, strict=True))
-        terms, total, shift = (
-            Part(part.array, tuple(names[axis] for axis in part.axes))
-            for part in (self.terms, self.total, self.shift)
-        )
-        return _Law(terms, total, shift, axes)
+        shift = Part(self.shift.array, tuple(names[axis] for axis in self.shift.axes))
+        return _Law(self.weight.renamed(names), shift, self.scale, self.is_sure, axes)
+
+    def total(self, work: Work) -> Part:
+        """The sum of the weights, made sure to be in range."""
+        total = self.weight.sum(work)
+        if not (self.is_sure or _are(work, total.array >= 1) and _is_finite(work, total.array)):
+            raise OutOfRange
+        return total
+
+    def mean(self, work: Work, sums: Part) -> Part:
+        """Sums against the weights in units of their sum."""
+        (above, below), axes = work.common(sums, self.total(work))
+        if not (self.is_sure or _is_finite(work, above)):
+            raise OutOfRange
+        return Part(above / below, axes)
+
+
+def _are(work: Work, conditions: Any) -> bool:
+    return bool(work.xp.all(conditions))
+
+
+def _is_finite(work: Work, array: Any) -> bool:
+    """Whether all numbers are finite; it may say no where their sum is not."""
+    return bool(work.xp.isfinite(work.xp.sum(array)))
 
 
 def _law(work: Work, instruction: Instruction) -> _Law:
@@ -135,55 +148,64 @@ def _law(work: Work, instruction: Instruction) -> _Law:
     places = tuple(use.axes.index(a) if a in use.axes else None for a in (over, work.row))
     key = "law", use.index, places, over.owner
     if key not in work.tile.made:
-        work.tile.made[key] = _new_law(work, key, use, over)
+        work.tile.made[key] = _new_law(work, work.energy_key(use, key), use, over)
     return work.tile.made[key].named((*use.axes, over))
 
 
 def _new_law(work: Work, key: tuple, use: Use, over: Axis) -> _Law:
+    run, axes = work.run, (*use.axes, over)
+    if "gibbs" in run.functions or over not in use.axes or not run.is_bold:
+        return _shifted_law(work, key, use, over)
+    if not run.has_base(over.owner, "lifted"):
+        return _shifted_law(work, key, use, over)
+    energy = last(work, work.part(use), over)
+    terms = Part(run.workspace.apply(key, run.functions["exp"], energy.array), energy.axes)
+    shift = Part(run.weights_in_exponent(over.owner)[1], ())
+    return _Law(Weight(terms, "lifted", over), shift, run.lift, False, axes)
+
+
+def _shifted_law(work: Work, key: tuple, use: Use, over: Axis) -> _Law:
     xp, room, functions = work.xp, work.run.workspace, work.run.functions
     log_weights, unit = work.run.weights_in_exponent(over.owner)
-    energy = _last(work, work.part(use), over) if over in use.axes else work.part(use)
+    energy = last(work, work.part(use), over) if over in use.axes else work.part(use)
     arrays, axes = work.common(energy, Part(log_weights, (over,)))
+    law = lambda terms, total, shift: _Law(  # noqa: E731
+        Weight(Part(terms, axes), "ones", over, total), Part(shift, axes[:-1]), 1.0, True,
+        (*use.axes, over),
+    )  # fmt: skip
     if "gibbs" in functions:
-        terms, shift, total = (
-            Part(array, axes[: array.ndim]) for array in functions["gibbs"](*arrays)
-        )
-        return _Law(terms, total, Part(shift.array + unit, shift.axes), (*use.axes, over))
+        terms, shift, total = functions["gibbs"](*arrays)
+        return law(terms, Part(total, axes[:-1]), shift + unit)
     exponents = room.apply(key, functions["add"], *arrays)
     shift = xp.max(exponents, axis=-1, keepdims=True)
     # A row of minus infinities has no law; its sums are zero, and what divides by them is NaN.
     shift = xp.where(shift == -math.inf, xp.zeros_like(shift), shift)
     exponents = room.apply(key, functions["sub"], exponents, shift)
-    terms = Part(room.apply(key, functions["exp"], exponents), axes)
-    shift = Part(shift[..., 0] + unit, axes[:-1])
-    return _Law(terms, _summed(work, terms, over), shift, (*use.axes, over))
+    terms = room.apply(key, functions["exp"], exponents)
+    return law(terms, None, shift[..., 0] + unit)
 
 
 def log_partition(work: Work, instruction: Instruction) -> Part:
     law = _law(work, instruction)
-    return Part(law.shift.array + work.xp.log(law.total.array), law.total.axes)
+    total = law.total(work)
+    (shift, value), axes = work.common(law.shift, total)
+    return Part(shift + work.xp.log(value / law.scale), axes)
 
 
-def _mean(work: Work, law: _Law, use: Use, over: Axis) -> Part:
+def _mean(work: Work, law: _Law, use: Use) -> Part:
     """`E_p[h]`; exactly h where it does not depend on the atom."""
-    if over not in use.axes:
+    if law.weight.over not in use.axes:
         return work.part(use)
-    raw = _contract(work, law.terms, use, over)
-    return _divided(work, raw, law.total)
-
-
-def _divided(work: Work, part: Part, total: Part) -> Part:
-    (above, below), axes = work.common(part, total)
-    return Part(above / below, axes)
+    return law.mean(work, _contract(work, law.weight, use))
 
 
 def cumulant(work: Work, instruction: Instruction) -> Part:
-    law, over, slots = _law(work, instruction), _reduced(instruction), instruction.operands[1:]
-    means = [_mean(work, law, use, over) for use in slots]
+    law, slots = _law(work, instruction), instruction.operands[1:]
+    means = [_mean(work, law, use) for use in slots]
     if len(slots) == 1:
         return means[0]
     ranks = _ranks(work, list(slots))
-    moments = _Moments(work, law, over, slots, means, ranks)
+    moments = _Moments(work, law, slots, means, ranks)
     return work.sum(*(moments.product(blocks) for blocks in central_blocks(len(slots))))
 
 
@@ -193,7 +215,6 @@ class _Moments:
 
     work: Work
     law: _Law
-    over: Axis
     slots: tuple[Use, ...]
     means: list[Part]
     ranks: list[int]
@@ -223,57 +244,61 @@ class _Moments:
         work = self.work
         tensors = [k for k in block if self.ranks[k]]
         scalars = [self.centred(k) for k in block if not self.ranks[k]]
-        weight = work.product(self.law.terms, *scalars)
+        weight = self.law.weight.times(work, *scalars)
         if not tensors:
-            sums = _summed(work, weight, self.over)
+            sums = weight.sum(work)
         elif len(tensors) == 1:
             sums = self.against(weight, tensors[0])
-        elif self.slots[tensors[1]].axes == (self.over,):
+        elif self.slots[tensors[1]].axes == (weight.over,):
             sums = self.against_atoms(self.raised(weight, tensors[0]), tensors[1])
         else:
             sums = self.row_by_row(self.raised(weight, tensors[0]), tensors[1])
-        return _divided(work, sums, self.law.total)
+        return self.law.mean(work, sums)
 
     def centred(self, k: int) -> Part:
         (value, mean), axes = self.work.common(self.work.part(self.slots[k]), self.means[k])
         return Part(value - mean, axes)
 
-    def raised(self, weight: Part, k: int) -> Part:
+    def raised(self, weight: Weight, k: int) -> Weight:
         """weight * (slot k - its mean), a vector with the atoms last."""
         work, run = self.work, self.work.run
-        parts = weight, self.means[k], work.part(self.slots[k])
+        assert weight.part is not None
+        parts = weight.part, self.means[k], work.part(self.slots[k])
         (w, mean, value), axes = work.common(*parts, rows_first=True)
         # In one place of memory: the traffic of a (d, rows, n) array is what costs.
         key, room = ("raised", work.index, k), run.workspace
         centred = room.apply(key, run.functions["sub"], value, mean)
-        return _last(work, Part(room.apply(key, run.functions["mul"], centred, w), axes), self.over)
+        part = Part(room.apply(key, run.functions["mul"], centred, w), axes)
+        return Weight(last(work, part, weight.over), weight.base, weight.over)
 
-    def against(self, weight: Part, k: int) -> Part:
+    def against(self, weight: Weight, k: int) -> Part:
         """The sum of weight * (slot k - its mean) for a scalar weight."""
         work = self.work
-        raw = _contract(work, weight, self.slots[k], self.over)
-        rest = work.product(_summed(work, weight, self.over), self.means[k])
+        raw = _contract(work, weight, self.slots[k])
+        rest = work.product(weight.sum(work), self.means[k])
         (a, b), axes = work.common(raw, rest)
         return Part(a - b, axes)
 
-    def row_by_row(self, weight: Part, k: int) -> Part:
+    def row_by_row(self, weight: Weight, k: int) -> Part:
         """The same for a vector weight, one component after the other."""
+        assert weight.part is not None
+        array, axes = weight.part.array, weight.part.axes
         rows = [
-            self.against(Part(weight.array[i, ...], weight.axes), k)
-            for i in range(weight.components[0])
+            self.against(Weight(Part(array[i, ...], axes), weight.base, weight.over), k)
+            for i in range(array.shape[0])
         ]
         arrays, axes = self.work.common(*rows)
         return Part(self.work.xp.stack(arrays, axis=0), axes)
 
-    def against_atoms(self, weight: Part, k: int) -> Part:
+    def against_atoms(self, weight: Weight, k: int) -> Part:
         """The same for a vector weight (d, ..., n) and a slot (d', n): one matrix product."""
-        work, xp = self.work, self.work.xp
-        value, rows = work.part(self.slots[k]).array, weight.array.shape[:-1]
-        flat = xp.reshape(weight.array, (-1, value.shape[-1]))
-        raw = xp.matmul(flat, xp.permute_dims(value, (1, 0)))
-        raw = xp.reshape(raw, (*rows, value.shape[0]))
-        last = raw.ndim - 1
-        raw = xp.permute_dims(raw, (0, last, *range(1, last)))
-        sums = _summed(work, weight, self.over)
-        mean = aligned(xp, self.means[k], sums.axes)
-        return Part(raw - sums.array[:, None, ...] * mean[None, ...], sums.axes)
+        assert weight.part is not None
+        work, xp, array = self.work, self.work.xp, weight.part.array
+        matrix = weight.matrix(work, self.slots[k])
+        flat = xp.reshape(array, (-1, array.shape[-1]))
+        sums = xp.matmul(flat, xp.permute_dims(matrix, (1, 0)))
+        sums = xp.reshape(sums, (*array.shape[:-1], matrix.shape[0]))
+        sums = xp.permute_dims(sums, (0, sums.ndim - 1, *range(1, sums.ndim - 1)))
+        axes = weight.part.axes[:-1]
+        mean = aligned(xp, self.means[k], axes)
+        return Part(sums[:, :-1, ...] - sums[:, -1:, ...] * mean[None, ...], axes)

@@ -14,6 +14,7 @@ from .program import Instruction
 from .reference import central_blocks
 from .rounding_functions import FUNCTION_ULPS, Known
 from .rounding_products import added, bilinear, multiplied
+from .tiles import lift
 
 if TYPE_CHECKING:
     from .rounding import Analysis
@@ -35,19 +36,21 @@ class _Law:
     Computed weights are `p_i exp(e_i)` up to a factor, with `|e_i| <= errors`, and the law carried
     along is off by as much; `worst` is the largest of a row. Atoms whose weight leaves the range of
     the type, of itself or in units of the largest weight, may have any share from none to twice
-    their own: `lost` is what they have together.
+    their own, and those of the least shares may have none: `lost` is what they have together, `held`
+    what the others have.
     """
 
     weights: np.ndarray
     tilt: np.ndarray
     worst: np.ndarray
     lost: np.ndarray
+    held: np.ndarray
     log_total: np.ndarray
 
     @property
     def slack(self) -> np.ndarray:
         """What replaces exact weights by those carried along, and divides by the computed total."""
-        return np.exp(3 * self.worst) / np.maximum(1 - self.lost, 0.0) ** 2
+        return np.exp(3 * self.worst) / self.held**2
 
     @property
     def is_near(self) -> np.ndarray:
@@ -79,7 +82,12 @@ def _law(run: Analysis, instruction: Instruction, energy: Known) -> _Law:
     p = terms / total
     tilt = np.where(kept, np.expm1(errors), 1.0)
     worst = np.where(kept, errors, -1.0).max(axis=-1, keepdims=True)
-    return _Law(p, tilt, worst, _over_atoms(np.where(kept, 0.0, p)), log_total)
+    # Without a shift an exponential may vanish whose weight, lifted, is so small a part of the sum.
+    vanishes = p < 4 * run.precision.tiny * lift(run.precision.huge)
+    tilt = np.where(vanishes, np.maximum(tilt, 1.0), tilt)
+    kept = kept & ~vanishes
+    lost, held = _over_atoms(np.where(kept, 0.0, p)), _over_atoms(np.where(kept, p, 0.0))
+    return _Law(p, tilt, worst, lost, held, log_total)
 
 
 def _log_partition(run: Analysis, instruction: Instruction, energy: Known) -> Known:
@@ -87,7 +95,7 @@ def _log_partition(run: Analysis, instruction: Instruction, energy: Known) -> Kn
     n = law.weights.shape[-1]
     # log sum p_i exp(e_i): at most the largest error, and about their mean.
     mean = np.log1p(law.slack[..., 0] * (law.weights * law.tilt).sum(axis=-1))
-    most = (law.worst - np.log1p(-law.lost))[..., 0]
+    most = (law.worst - np.log(law.held))[..., 0]
     value = law.log_total
     unit = np.log(run.weights(instruction).value.max())
     operations = 2 * np.abs(value) + 2 * abs(unit) + np.log(n) + 1

@@ -29,6 +29,9 @@ class Step:
 class Schedule:
     """The steps of a program, and the axis along which each value that is kept is made.
 
+    `exponents` are the energies of Gibbs laws that nothing else uses: memory to write their
+    exponentials in.
+
     >>> from .program import Builder
     >>> builder = Builder()
     >>> x, y = builder.point("x"), builder.atoms("mu", Axis("mu", 0))
@@ -43,6 +46,7 @@ class Schedule:
 
     steps: tuple[Step, ...]
     rows: dict[int, Axis | None]
+    exponents: frozenset[int]
 
 
 @lru_cache(maxsize=256)
@@ -59,9 +63,23 @@ def schedule(program: Program) -> Schedule:
         reach = {index: _Reach(program, rows, index) for index in rows}
         rowless = set().union(*(r.rowless for r in reach.values()))
         if not rowless:
-            return Schedule(_steps(rows, reach), rows)
+            return Schedule(_steps(rows, reach), rows, _exponents(program, needed))
         # A pair without the rows of the tile would be made again in every tile: keep it.
         kept |= rowless
+
+
+def _exponents(program: Program, needed: frozenset[int]) -> frozenset[int]:
+    """Energies of which there is one law; -1 stands for another use."""
+    places: dict[int, set[int]] = {program.result.index: {-1}}
+    for instruction in (program.instructions[index] for index in sorted(needed)):
+        for k, use in enumerate(value_operands(instruction)):
+            is_energy = k == 0 and instruction.op in ("cumulant", "log_partition")
+            over = instruction.over if is_energy else None
+            place = use.axes.index(over) if over in use.axes else -1
+            places.setdefault(use.index, set()).add(place)
+    return frozenset(
+        index for index, found in places.items() if len(found) == 1 and -1 not in found
+    )
 
 
 def _row(program: Program, index: int) -> Axis | None:

@@ -14,8 +14,13 @@ from .program import Axis, Instruction, Program, Use
 from .reference import Inputs
 from .schedule import Step, operand_row, schedule
 
-TILE_NUMBERS = 2**18
-"""Numbers of the largest array in a tile: it stays in the second-level cache."""
+TILE_NUMBERS = 2**19
+"""Double-precision numbers of the largest array in a tile: enough rows for a matrix product, and
+for what a tile costs in calls, and still in the third-level cache."""
+
+
+class OutOfRange(Exception):
+    """Gibbs weights without a shift that have left the range of the type."""
 
 
 class Run:
@@ -32,6 +37,10 @@ class Run:
         self.values: dict[int, Any] = {}
         self.workspace = Workspace(self.xp, self.dtype)
         self.log_weights: dict[str, tuple[Any, Any]] = {}
+        self.bases: dict[tuple[str, str], Any] = {}
+        self.kept: dict[Any, Any] = {}
+        self.lift = lift(self.xp.finfo(self.dtype).max)
+        self.is_bold = True
 
     def number(self, value: Any) -> Any:
         return self.xp.asarray(value, dtype=self.dtype, device=self.device)
@@ -39,25 +48,35 @@ class Run:
     def make(self, step: Step) -> None:
         """All members of a step, tile by tile."""
         if step.axis is None or not step.pairs:
-            tile = Tile(self, 0, None)
-            self.values |= {index: tile.value(index, step.axis) for index in step.members}
+            self.values |= self.members(step, 0, None)
             return
         pieces: dict[int, list] = {index: [] for index in step.members}
         rows, height = self.inputs.count(step.axis), self.height(step)
         for start in range(0, max(rows, 1), height):
-            tile = Tile(self, start, min(start + height, rows))
-            for index in step.members:
-                pieces[index].append(self.workspace.outlasting(tile.value(index, step.axis)))
+            members = self.members(step, start, min(start + height, rows))
+            for index, value in members.items():
+                pieces[index].append(self.workspace.outlasting(value))
         for index, parts in pieces.items():
             axes = self.program.instructions[index].axes
             along = len(self.shapes[index]) + axes.index(step.axis)
             self.values[index] = parts[0] if len(parts) == 1 else self.xp.concat(parts, axis=along)
 
+    def members(self, step: Step, start: int, stop: int | None) -> dict[int, Any]:
+        """The values of a step in a tile; where bold laws are out of range, all are shifted."""
+        try:
+            tile = Tile(self, start, stop)
+            return {index: tile.value(index, step.axis) for index in step.members}
+        except OutOfRange:
+            self.is_bold = False
+            tile = Tile(self, start, stop)
+            return {index: tile.value(index, step.axis) for index in step.members}
+
     def height(self, step: Step) -> int:
         """The rows of a tile, so that the largest array of a pair has a bounded size."""
         widths = [self.width(index, row) for index, row in step.pairs]
         widths += [self.width(index, step.axis) for index in step.members]
-        return max(1, TILE_NUMBERS // max(widths))
+        numbers = TILE_NUMBERS * 64 // self.xp.finfo(self.dtype).bits
+        return max(1, numbers // max(widths))
 
     def width(self, index: int, row: Axis | None) -> int:
         """The numbers that an instruction takes for one row."""
@@ -74,6 +93,28 @@ class Run:
     def weights(self, owner: str) -> Any:
         return self.inputs.measures[owner][1]
 
+    def base(self, owner: str, name: str) -> Any:
+        """What each atom of a measure counts: "ones", "weights", or "lifted".
+
+        Lifted weights are in units of the largest, times the lift.
+        """
+        if (owner, name) not in self.bases:
+            weights = self.weights(owner)
+            if name == "ones":
+                weights = self.xp.ones_like(weights)
+            elif name == "lifted":
+                weights = weights / self.xp.max(weights) * self.lift
+            self.bases[owner, name] = weights
+        return self.bases[owner, name]
+
+    def has_base(self, owner: str, name: str) -> bool:
+        """Whether no atom counts so little that its products with values may vanish."""
+        key = owner, name, "is there"
+        if key not in self.kept:
+            least = 1.0 if name == "lifted" else 1 / self.lift
+            self.kept[key] = bool(self.xp.all(self.base(owner, name) >= least))
+        return self.kept[key]
+
     def weights_in_exponent(self, owner: str) -> tuple[Any, Any]:
         """The logarithms of the weights in units of the largest, and that of the largest."""
         if owner not in self.log_weights:
@@ -81,6 +122,11 @@ class Run:
             largest = self.xp.max(weights)
             self.log_weights[owner] = self.xp.log(weights / largest), self.xp.log(largest)
         return self.log_weights[owner]
+
+
+def lift(largest: float) -> float:
+    """The power of two with a quarter of the exponent of the largest number of a type."""
+    return 2.0 ** round(math.log2(float(largest)) / 4)
 
 
 class Tile:
@@ -125,6 +171,11 @@ class Work:
         self.instruction = tile.run.program.instructions[index]
         self.run, self.xp = tile.run, tile.run.xp
 
+    def energy_key(self, use: Use, other: tuple) -> tuple:
+        """The name of the memory for the exponentials of an energy: its own, or another."""
+        own = use.index in self.run.schedule.exponents and not self.tile.is_whole(use.index)
+        return (use.index, operand_row(self.run.program, use, self.row)) if own else other
+
     @property
     def key(self) -> tuple | None:
         """The name of the memory of a pair; values that are kept have none."""
@@ -152,6 +203,8 @@ class Work:
 
     def full(self, part: Part, axes: tuple[Axis, ...]) -> Any:
         """The array with each of the axes at its full length."""
+        if part.axes == axes and 1 not in part.array.shape[part.rank :]:
+            return part.array
         array = aligned(self.xp, part, axes)
         counts = tuple(self.count(axis) for axis in axes)
         if tuple(array.shape[part.rank :]) == counts:

@@ -6,13 +6,23 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from term_oracle import value
 from term_recipes import MU, NU, A, B, C, U, V, X, Y, Z, environment, vectors
 
-from pushforward.numeric import tiles
+from pushforward.numeric import reductions, tiles
 from pushforward.numeric.arrays import to_numpy
 from pushforward.numeric.blocked import evaluate
 from pushforward.numeric.lowering import lower
 from pushforward.numeric.multiprecision import interpret_precisely
 from pushforward.numeric.reference import Inputs, interpret
-from pushforward.symbolic import Along, MassAt, gateaux, jacobian_in
+from pushforward.symbolic import (
+    Along,
+    LogPartition,
+    MassAt,
+    SymbolicMap,
+    covariance,
+    dot,
+    gateaux,
+    gibbs,
+    jacobian_in,
+)
 
 ORDER = ("x", "y", "z")
 SEEDS = st.integers(0, 100)
@@ -78,6 +88,54 @@ def test_tiles_are_the_reference(monkeypatch, term, seed, n, numbers):
     assert got.shape == want.shape and got.dtype == np.float64
     np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * (1 + np.abs(want).max()))
     np.testing.assert_array_equal(got, evaluate(program, inputs, ORDER))
+
+
+FORMULAS = {
+    "mean": gibbs(V @ Y, Y, MU, energy=dot(X, A @ Y)),
+    "covariance": covariance(V @ Y, dot(Y, Y), Y, MU, energy=dot(X, A @ Y)),
+    "logarithm": LogPartition(Y, MU, dot(X, A @ Y)) * X,
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.parametrize(
+    "scale, offset, least, size, shifted",
+    [
+        (1, 0, 1e-3, 1, False),  # as they come
+        (1, -15, 1e-3, 1, False),  # all small: the lift holds them
+        (1, -400, 1e-3, 1, True),  # no sum is as large as one
+        (1, 800, 1e-3, 1, True),  # infinite sums
+        (1e4, 0, 1e-3, 1, True),
+        (1, 0, 1e-300, 1, True),  # weights that no lift brings above one
+        (1, 20, 1e-3, 1e36, None),  # sums in range, and products with values that are not
+    ],
+)
+def test_laws_are_shifted_where_they_must_be(
+    monkeypatch, formula, scale, offset, least, size, shifted, dtype
+):
+    """Exponentials without a shift where sums show them in range, in tiles of three rows."""
+    made = []
+    law = reductions._shifted_law
+    monkeypatch.setattr(reductions, "_shifted_law", lambda *args: made.append(1) or law(*args))
+    monkeypatch.setattr(tiles, "TILE_NUMBERS", 60)
+    rng, n = np.random.default_rng(4), 40
+    points, queries = np.ones((n, 2)), np.ones((8, 2))
+    points[:, 0], queries[:, 0] = rng.normal(size=n), rng.normal(size=8)
+    queries[:3, 1] = 0  # rows without the offset: their tile alone is in range
+    weights = np.where(np.arange(n) < 3, least, 1.0)
+    values = {"A": np.diag([scale, offset]), "V": size * np.eye(2)}
+    term = SymbolicMap(FORMULAS[formula], X, MU)
+    bound = term.bind(**{p.name: values[p.name] for p in term.parameters})
+    got = bound.evaluate(points, weights, queries, engine="numpy", dtype=dtype)
+    if shifted is not None:
+        assert bool(made) == shifted
+    exact = bound.at_precision(points, weights, queries, digits=40).astype(float)
+    assert np.isfinite(got.value).all()
+    assert ((np.abs(got.value - exact) <= got.bound) | np.isinf(got.bound)).all()
+    np.testing.assert_array_equal(
+        got.value, bound(points, weights, queries, engine="numpy", dtype=dtype)
+    )
 
 
 @settings(max_examples=25, deadline=None)

@@ -254,6 +254,19 @@ def test_weights_that_float32_does_not_have(engine):
     assert np.isinf(alone.bound).all()
 
 
+def test_nearly_all_of_a_law_lost_to_the_type():
+    """What float32 keeps is e^-60 of the whole, which one minus the rest does not tell."""
+    rng, n = np.random.default_rng(1), 200
+    points, weights = rng.normal(size=(n, 2)), 10.0 ** -rng.integers(0, 300, n)
+    queries, values = rng.normal(size=(20, 2)), {"A": np.diag([200.0, 0.0])}
+    bound = DRAWN["logarithm of a partition"].bind(**values)
+    got = bound.evaluate(points, weights, queries, engine="numpy", dtype="float32")
+    exact = bound(points, weights, queries, engine="reference", dtype="float64")
+    error = np.abs(got.value - exact)
+    assert error.max() > 10
+    assert (error <= got.bound).all()
+
+
 def test_bounds_are_rounded_up():
     """An exact value below all numbers of the type: the bound is not zero."""
     identity = SymbolicMap(x, x, mu).bind()

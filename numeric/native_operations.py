@@ -10,8 +10,9 @@ from .reference import float_constant, like
 from .registered import FUNCTIONS, RegisteredFunction
 from .shapes import Shape
 
-FILLED = (*LIKE, "dot", "matvec", "matmul", "trace", "diagonal")
-"""Operations that add to their result or leave zeros in it."""
+_FILLED = (*LIKE, "dot", "matvec", "matmul", "trace", "diagonal")
+FEW = 4
+"""So many components are written out one by one."""
 
 
 _FUNCTIONS = {
@@ -43,13 +44,18 @@ class Array:
         return element if self.is_vector else f"SPLAT({element})"
 
 
+def starts_at_zero(op: str, operands: list[Array]) -> bool:
+    """Whether an operation adds to its result or leaves zeros in it."""
+    return op in _FILLED and not (op == "dot" and operands[0].shape[0] <= FEW)
+
+
 def indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
 def lines_for(n: int, line: Callable[[str], str], variable: str = "c") -> list[str]:
     """A line for every component, written out where they are few."""
-    if n <= 4:
+    if n <= FEW:
         return [line(str(c)) for c in range(n)]
     unroll = "#pragma GCC unroll 4"
     return [unroll, f"for (int {variable} = 0; {variable} < {n}; ++{variable}) {line(variable)}"]
@@ -150,7 +156,14 @@ def _power(base: str, exponent: Fraction) -> str:
 
 
 def _dot(_: Instruction, out: Array, u: Array, v: Array) -> list[str]:
-    return lines_for(u.shape[0], lambda c: f"{out.name}[0] += {u.at(c)} * {v.at(c)};")
+    n = u.shape[0]
+    if n <= FEW:
+        return [f"{out.name}[0] = {sum_of_products(u, v)};"]
+    return lines_for(n, lambda c: f"{out.name}[0] += {u.at(c)} * {v.at(c)};")
+
+
+def sum_of_products(u: Array, v: Array) -> str:
+    return " + ".join(f"{u.at(c)} * {v.at(c)}" for c in range(u.shape[0]))
 
 
 def _product(_: Instruction, out: Array, m: Array, n: Array) -> Iterator[str]:

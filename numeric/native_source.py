@@ -11,18 +11,19 @@ Sums are first made within a tile and then added up, which keeps the error of lo
 """
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 from .native_operations import (
-    FILLED,
     Array,
     Unsupported,
     indented,
     lines_for,
     number_text,
     operation,
+    starts_at_zero,
 )
 from .native_sums import TILE, IntegralSum, Law, Loop, Mean, Moment, Task, Total, reduced_axis
 from .program import LIKE, Axis, Instruction, Program, Use, value_operands
@@ -79,6 +80,8 @@ class Tables:
         self.program, self.shapes, self.rows = program, shapes, schedule(program).rows
         self.slots: dict[tuple[str, int | str], int] = {}
         self.counts: dict[Axis, int] = {}
+        members = [program.instructions[index] for index in program.needed()]
+        self.readers = Counter(use.index for member in members for use in member.operands)
         for index in program.needed():
             instruction = program.instructions[index]
             kept = index in self.rows
@@ -145,6 +148,12 @@ class StepWriter:
     def is_written(self, index: int) -> bool:
         op = self.program.instructions[index].op
         return (op == "constant" or op in LIKE) and index != self.program.result.index
+
+    def is_positive(self, index: int) -> bool:
+        """Whether a value is a constant above zero."""
+        instruction = self.program.instructions[index]
+        text = str(instruction.attributes[0]) if instruction.op == "constant" else "0"
+        return float_constant(text) > 0
 
     def name(self, prefix: str) -> str:
         self.names += 1
@@ -314,7 +323,7 @@ class StepWriter:
 
     def compute(self, lines: list[str], index: int, operands: list[Array]) -> Array:
         instruction = self.program.instructions[index]
-        zero = instruction.op in FILLED
+        zero = starts_at_zero(instruction.op, operands)
         result = self.declare(lines, self.shapes[index], zero=zero)
         lines += operation(instruction, result, operands, self.shapes, index)
         return result

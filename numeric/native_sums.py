@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from .native_operations import Array, Unsupported, indented, lines_for
+from .native_operations import (
+    FEW,
+    Array,
+    Unsupported,
+    indented,
+    lines_for,
+    sum_of_products,
+)
 from .program import Axis, Instruction, Use, value_operands
 from .schedule import operand_row
 from .shapes import Shape
@@ -70,9 +77,47 @@ class Loop:
             instruction = self.step.program.instructions[index]
             if instruction.over is not None:
                 raise Unsupported("a reduction inside a pair")
-            operands = [self.value(use, row) for use in value_operands(instruction)]
-            self.made[key] = self.step.compute(self.lines, index, operands)
+            self.made[key] = self.inverse_root(instruction, row) or self.computed(index, row)
         return self.made[key]
+
+    def computed(self, index: int, row: Axis | None) -> Array:
+        instruction = self.step.program.instructions[index]
+        operands = [self.value(use, row) for use in value_operands(instruction)]
+        return self.step.compute(self.lines, index, operands)
+
+    def inverse_root(self, instruction: Instruction, row: Axis | None) -> Array | None:
+        """`(c + |u|^2)^(-1/2)` for positive c and few components, which are added to c in turn.
+
+        So every square is one operation with its sum. Each of the roundings moves the base by one
+        unit of itself, all terms being positive, and the value by half of one: with the root that
+        is within what the rounding bound has for a power.
+        """
+        step = self.step
+        if instruction.op != "power" or str(instruction.attributes[0]) != "-1/2":
+            return None
+        (base,) = instruction.operands
+        terms = self.only_for_one(base, "add")
+        if len(terms) != 2:
+            return None
+        inner = operand_row(step.program, base, row)
+        for constant, other in (terms, terms[::-1]):
+            factors = self.only_for_one(other, "dot")
+            if not step.is_positive(constant.index) or len(set(factors)) != 1:
+                continue
+            u = self.value(factors[0], operand_row(step.program, other, inner))
+            if u.shape[0] <= FEW:
+                result = step.declare(self.lines, (), zero=False)
+                start = step.row_value(constant.index).at(0)
+                line = f"{result.name}[0] = 1 / (vsqrt({start} + {sum_of_products(u, u)}));"
+                self.lines.append(line)
+                return result
+        return None
+
+    def only_for_one(self, use: Use, op: str) -> tuple[Use, ...]:
+        """The operands of a pair that is the operation and has one reader; none otherwise."""
+        instruction = self.step.program.instructions[use.index]
+        alone = self.step.tables.readers[use.index] == 1 and len(instruction.axes) == 2
+        return instruction.operands if alone and instruction.op == op else ()
 
     def exponent(self, law: Law) -> str:
         energy = self.value(law.energy, self.step.axis)

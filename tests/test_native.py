@@ -164,6 +164,22 @@ def test_extreme_exponents():
     np.testing.assert_allclose(got, want, rtol=4e-15, atol=3e-308)
 
 
+@pytest.mark.parametrize("d", [1, 3, 5])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_rates_of_distances_within_their_bounds(d, dtype):
+    """Against fifty digits: `(c + |x - y|^2)^(-1/2)`, for points nearby and far, and small c."""
+    rate = (sp.Rational(1, 10**4) + dot(x - y, x - y)) ** -sp.Rational(1, 2)
+    field = SymbolicMap(integral(rate * (y - x), y, mu), x, mu).bind()
+    rng = np.random.default_rng(d)
+    scales = 10.0 ** rng.integers(-6, 6, size=(30, 1))
+    points = (rng.normal(size=(30, d)) * scales).astype(dtype)
+    weights = rng.random(30).astype(dtype)
+    got = field.evaluate(points, weights, points, engine="native")
+    exact = field.at_precision(points, weights, points)
+    assert np.isfinite(got.bound).all()
+    assert (abs(got.value.astype(float) - exact) <= got.bound).all()
+
+
 @pytest.mark.parametrize("dtype, bits", [(np.float64, 64), (np.float32, 32)])
 def test_weights_are_powers_of_two(dtype, bits):
     """Within four units of rounding, zero below the normal numbers, and NaN where they were."""

@@ -73,7 +73,7 @@ def violated(
         alone = np.concatenate([subject.query(*first, x[i : i + 1]) for i in range(len(x))])
         return float(np.linalg.norm(together - alone, axis=1).max()) > limit
     if operation in ("residual", "order"):
-        found = judge(subject, noise, first, Clock(PATIENCE))
+        found = judge(subject, noise, first, Clock(PATIENCE), numbers.get("time"))
         return found is not None and found[1] is not None
     if operation.startswith("tag") or operation == "approach":
         tag = (int(numbers["tag"]),)

@@ -3,7 +3,8 @@
 Its error against a solver of ours is followed as the number of steps doubles. Two things refute:
 
 - it converges to something else: the error stays while images at successive numbers of steps come
-  together (or are equal, for a flow that ignores the steps, which then may be off by 5 %);
+  together (or are equal, for a flow that ignores the steps, which then may be off by 5 %), at its
+  horizon or at an earlier time; or it is right for powers of two, but not for odd numbers of steps;
 - its order stays below the claim, over five numbers of steps with a steady slope, where a method of
   our own of that order shows its order with the same steps. So neither stiffness, nor a field with
   kinks, nor rounding is held against a flow.
@@ -27,6 +28,9 @@ from .subject import Atoms, Clock, Subject, Undefined
 from .trials import Outcome, Violation
 
 STEPS = (4, 8, 16, 32, 64, 128, 256)
+LARGEST_CONTROL = 128
+ODD = (75, 151, 301)
+HORIZONS = (1.0, 0.55, 1.0, 0.3, 1.0, 0.8)
 TRIALS = 24
 SLACK = 0.35
 STEADY = 0.3
@@ -133,7 +137,9 @@ def check_vlasov(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Out
             break
         atoms = _measure(subject, rng, trial)
         # The first one is followed even where the other conditions left little time.
-        found = judge(subject, noise, atoms, Clock(max(2.0, clock.left)) if trial == 0 else clock)
+        left = Clock(max(2.0, clock.left)) if trial == 0 else clock
+        time = flow.time * HORIZONS[trial % len(HORIZONS)]
+        found = judge(subject, noise, atoms, left, time)
         if found is None:
             continue
         run, violation = found
@@ -194,43 +200,46 @@ def _judged(outcome: Outcome, orders: list[float]) -> Outcome:
 
 
 def judge(
-    subject: Subject, noise: Noise, atoms: Atoms, clock: Clock
+    subject: Subject, noise: Noise, atoms: Atoms, clock: Clock, time: float | None = None
 ) -> tuple[Run, Violation | None] | None:
-    """The errors from one initial measure, and what they refute; None if it cannot be followed."""
+    """The errors from one initial measure at a time, the horizon by default, and what they refute;
+    None if it cannot be followed."""
+    flow = subject.candidate
+    assert isinstance(flow, Flow)
     try:
-        exact = _Exact.of(subject, noise, atoms, clock)
+        exact = _Exact.of(subject, noise, atoms, time or flow.time, clock)
     except (_Spent, ValueError):
         return None
     if exact is None:
         return None
     run = _run(subject, exact, atoms, STEPS, clock)
-    violation = _violation(subject, run, atoms)
+    violation = _violation(subject, run, exact, atoms)
     if violation is None:
-        return run, None
+        return run, _odd_violation(subject, run, exact, atoms, clock)
     # What a finer step would take back is not held against the flow.
     run = _extended(subject, run, exact, atoms, clock)
-    violation = _violation(subject, run, atoms)
+    violation = _violation(subject, run, exact, atoms)
     if violation is None or not _control_agrees(subject, run, violation, exact, atoms):
         return run, None
     return run, violation
 
 
-def _violation(subject: Subject, run: Run, atoms: Atoms) -> Violation | None:
+def _violation(subject: Subject, run: Run, exact: _Exact, atoms: Atoms) -> Violation | None:
     flow = subject.candidate
     assert isinstance(flow, Flow)
-    still = max(run.displacement, 1e-9 * subject.domain.diameter)
     numbers = {
         "error": run.final,
         "displacement": run.displacement,
         "steps": float(run.steps[-1]),
+        "time": exact.time,
     }
-    limit = max((CARELESS if run.ignores_steps else ACCURATE) * still, 1e3 * run.floor)
+    limit = _limit(subject, run)
     if run.final > limit and run.converges_elsewhere:
         return Violation(
             "residual",
             (atoms,),
             numbers | {"defect": run.final, "threshold": limit},
-            f"it does not solve its equation: at time {flow.time:g} it is off by {run.final:.3g} "
+            f"it does not solve its equation: at time {exact.time:g} it is off by {run.final:.3g} "
             f"(displacement {run.displacement:.3g}) and more steps do not help, up to "
             f"{run.steps[-1]}",
         )
@@ -245,23 +254,69 @@ def _violation(subject: Subject, run: Run, atoms: Atoms) -> Violation | None:
     )
 
 
+def _limit(subject: Subject, run: Run) -> float:
+    """Errors above count against a flow that no longer gets better."""
+    still = max(run.displacement, 1e-9 * subject.domain.diameter)
+    return max((CARELESS if run.ignores_steps else ACCURATE) * still, 1e3 * run.floor)
+
+
+def _odd_violation(
+    subject: Subject, run: Run, exact: _Exact, atoms: Atoms, clock: Clock
+) -> Violation | None:
+    """Errors at odd numbers of steps that are ten times those at the powers of two below, and stay.
+
+    Each must exceed ten times both errors at the two powers of two before it, and a hundred times
+    what a method of ours leaves.
+    """
+    limit, worst = _limit(subject, run), 0.0
+    for count in ODD:
+        before = run.errors[(run.steps < count) & (run.steps > count / 5)]
+        if clock.left <= 0 or len(before) < 2:
+            return None
+        image = _image(subject, atoms, exact.time, count)
+        error = _gap(image, exact.nearest(image))
+        if error <= max(limit, 10 * before.max(), 0.5 * worst):
+            return None
+        worst = error
+    violation = Violation(
+        "residual",
+        (atoms,),
+        {
+            "error": worst,
+            "displacement": run.displacement,
+            "steps": float(ODD[-1]),
+            "time": exact.time,
+            "defect": worst,
+            "threshold": limit,
+        },
+        f"it does not solve its equation for odd numbers of steps: at time {exact.time:g} it is "
+        f"off by {worst:.3g} (displacement {run.displacement:.3g}) with {ODD[-1]} steps, and by "
+        f"{run.final:.3g} with {run.steps[-1]}",
+    )
+    odd = replace(run, steps=np.array(ODD), errors=np.full(len(ODD), worst))
+    return violation if _control_agrees(subject, odd, violation, exact, atoms) else None
+
+
 # ---- errors
 
 
 @dataclass(frozen=True, slots=True)
 class _Exact:
-    """Where the solution is at the horizon: in the open space, and on the sphere if it lives on one
-    and the field is not tangent; and how well that is known."""
+    """Where the solution is at a time: in the open space, and on the sphere if it lives on one and
+    the field is not tangent; and how well that is known."""
 
+    time: float
     ends: tuple[np.ndarray, ...]
     floor: float
     own_floor: float
 
     @classmethod
-    def of(cls, subject: Subject, noise: Noise, atoms: Atoms, clock: Clock) -> _Exact | None:
+    def of(
+        cls, subject: Subject, noise: Noise, atoms: Atoms, time: float, clock: Clock
+    ) -> _Exact | None:
         ends, doubts = [], []
         for domain in _spaces(subject, atoms):
-            found = _reference(subject, atoms, domain, clock)
+            found = _reference(subject, atoms, domain, time, clock)
             if found is not None:
                 ends.append(found[0])
                 doubts.append(found[1])
@@ -269,7 +324,7 @@ class _Exact:
             return None
         scale = max(float(np.abs(ends[0]).max()), subject.domain.scale)
         own = max(3e-10 * scale, 3 * max(doubts))
-        return cls(tuple(ends), max(30 * noise.value, own), own)
+        return cls(time, tuple(ends), max(30 * noise.value, own), own)
 
     def nearest(self, image: np.ndarray) -> np.ndarray:
         return min(self.ends, key=lambda end: _gap(image, end))
@@ -285,7 +340,7 @@ def _spaces(subject: Subject, atoms: Atoms) -> tuple:
 
 
 def _reference(
-    subject: Subject, atoms: Atoms, domain: Sphere | None, clock: Clock
+    subject: Subject, atoms: Atoms, domain: Sphere | None, time: float, clock: Clock
 ) -> tuple[np.ndarray, float] | None:
     """The solution by the method of order eight in SciPy and its doubt, or None.
 
@@ -294,8 +349,9 @@ def _reference(
     points, _ = atoms
     for rtol, calls in ((1e-11, 6000), (1e-8, 6000), (1e-5, 20000)):
         try:
-            end = _solved(subject, atoms, points, domain, rtol, calls, clock)
-            other = _solved(subject, atoms, points * (1 + 1e-15), domain, 30 * rtol, calls, clock)
+            end = _solved(subject, atoms, points, domain, time, rtol, calls, clock)
+            near = points * (1 + 1e-15)
+            other = _solved(subject, atoms, near, domain, time, 30 * rtol, calls, clock)
         except _Tired:  # a field in single precision allows no finer step
             continue
         return end, _gap(end, other)
@@ -307,6 +363,7 @@ def _solved(
     atoms: Atoms,
     start: np.ndarray,
     domain: Sphere | None,
+    time: float,
     rtol: float,
     calls: int,
     clock: Clock,
@@ -327,10 +384,9 @@ def _solved(
         speed = subject.velocity(at, atoms[1], at)
         return (speed - np.sum(speed * at, axis=1, keepdims=True) * at).ravel()
 
-    horizon = subject.candidate.time  # type: ignore[union-attr]
     with np.errstate(all="ignore"):
         run = solve_ivp(
-            rate, (0.0, horizon), start.ravel(), "DOP853", rtol=rtol, atol=rtol / 100
+            rate, (0.0, time), start.ravel(), "DOP853", rtol=rtol, atol=rtol / 100
         )  # fmt: skip
     end = run.y[:, -1].reshape(start.shape)
     if not run.success or not np.isfinite(end).all():
@@ -345,7 +401,7 @@ def _run(
     for count in counts:
         if clock.left <= 0 and len(images) >= 5:
             break
-        images.append(_image(subject, atoms, count))
+        images.append(_image(subject, atoms, exact.time, count))
     return _of_images(counts[: len(images)], images, exact, atoms)
 
 
@@ -354,7 +410,7 @@ def _extended(subject: Subject, run: Run, exact: _Exact, atoms: Atoms, clock: Cl
     counts, images = [int(run.steps[-1])], []
     while len(counts) < 4:
         before = subject.seconds
-        images.append(_image(subject, atoms, counts[-1]))
+        images.append(_image(subject, atoms, exact.time, counts[-1]))
         if 3 * (subject.seconds - before) > clock.left:
             break
         counts.append(2 * counts[-1])
@@ -380,9 +436,9 @@ def _of_images(
     )
 
 
-def _image(subject: Subject, atoms: Atoms, count: int) -> np.ndarray:
+def _image(subject: Subject, atoms: Atoms, time: float, count: int) -> np.ndarray:
     points, weights = atoms
-    image = subject.flow(points, weights, subject.candidate.time, count)  # type: ignore[union-attr]
+    image = subject.flow(points, weights, time, count)
     if image.shape != points.shape:
         raise Undefined(
             f"the flow returned shape {image.shape} where {points.shape} was expected", atoms
@@ -405,12 +461,13 @@ def _control_agrees(
     assert isinstance(flow, Flow)
     method, order = ("euler", 1) if (flow.claimed_order or 4) <= 1 else ("rk4", 4)
     domain = subject.domain if isinstance(subject.domain, Sphere) else None
-    if domain is not None and exact.nearest(_image(subject, atoms, 64)) is not exact.ends[0]:
-        domain = None
-    counts = tuple(int(n) for n in run.steps if n <= 128)
+    if domain is not None:
+        image = _image(subject, atoms, exact.time, 64)
+        domain = domain if exact.nearest(image) is exact.ends[0] else None
+    counts = tuple(int(n) for n in run.steps if n <= LARGEST_CONTROL)
     try:
         images = [
-            integrate(subject.velocity, *atoms, flow.time, count, method, domain=domain)
+            integrate(subject.velocity, *atoms, exact.time, count, method, domain=domain)
             for count in counts
         ]
     except ValueError:

@@ -168,11 +168,11 @@ def _in_space(x, a, y, b, p):
 def _network_simplex(a, b, cost):
     if len(a) == 1 or len(b) == 1:
         return np.outer(a, b) / a.sum(), cost[:, 0] * (len(b) == 1)
-    plan, log = _pot().emd(a, b * (a.sum() / b.sum()), cost, numItermax=_MOST_PIVOTS, log=True)
+    plan, log = pot().emd(a, b * (a.sum() / b.sum()), cost, numItermax=_MOST_PIVOTS, log=True)
     return plan, log["u"]
 
 
-def _pot():
+def pot():
     """POT, imported on first use and without the array libraries that it would import as well.
 
     It imports torch, JAX, CuPy and TensorFlow where they are installed, which takes seconds; the

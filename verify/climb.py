@@ -13,14 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .labels import label_distance, labels
+from .labels import label_distance, labels_of
 from .noise import Noise
-from .subject import Atoms, Clock, Subject
+from .recipes import inside
+from .subject import Atoms, Clock, Stack, Subject
 
 TAG = 1e-9
 STARTS = (1, 2, 6)
 DONE = 4096
 KNOTS = 96
+_NUMBERS = 2**21
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +65,24 @@ class _Response:
     def __init__(self, subject: Subject, noise: Noise, tags: np.ndarray):
         self.subject, self.noise, self.tags = subject, noise, tags
 
-    def measure(self, points: np.ndarray) -> Atoms:
-        points = self.subject.domain.project(points)  # a map need not be defined outside
-        n, k = len(points), len(self.tags)
-        masses = TAG * 2.0 ** -np.arange(k) / n
+    def measures(self, points: np.ndarray) -> Stack:
+        """The measures with the tags, of positions (b, n, d)."""
+        points = inside(self.subject.domain, points)  # a map need not be defined outside
+        count, n, _ = points.shape
+        masses = TAG * 2.0 ** -np.arange(len(self.tags)) / n
         weights = np.concatenate([np.full(n, (1 - masses.sum()) / n), masses])
-        return np.concatenate([points, self.tags]), weights
+        tags = np.broadcast_to(self.tags, (count, *self.tags.shape))
+        spots = np.concatenate([points, tags], axis=1)
+        return spots, np.broadcast_to(weights, (count, len(weights)))
 
-    def __call__(self, points: np.ndarray) -> np.ndarray | None:
-        n = len(points)
-        follow = tuple(range(n, n + len(self.tags)))
-        return labels(self.subject, self.noise, self.measure(points), follow)
+    def measure(self, points: np.ndarray) -> Atoms:
+        (spots,), (weights,) = self.measures(points[None])
+        return spots, weights
+
+    def __call__(self, points: np.ndarray) -> list[np.ndarray | None]:
+        n = points.shape[1]
+        follow = np.arange(n, n + len(self.tags))[None]
+        return labels_of(self.subject, self.noise, self.measures(points), follow)
 
 
 def climb(
@@ -121,16 +130,17 @@ def _ascend(
 
 
 def _jittered(response: _Response, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The points moved by a twelfth of the distance to their neighbours.
+    """Positions (b, n, d) moved by a twelfth of the distance to their neighbours.
 
     At the best placement of n atoms the slope vanishes by symmetry, although it is large all
     around: what is climbed is the slope at a small distance, which grows all the way.
     """
-    if len(points) == 1:
+    if points.shape[1] == 1:
         return points
-    signs = rng.choice([-1.0, 1.0], size=points.shape)
-    shift = 0.08 * _gaps(points, response.subject.domain.diameter)[:, None] * signs
-    return response.subject.domain.project(points + shift)
+    signs = rng.choice([-1.0, 1.0], size=points.shape[1:])
+    domain = response.subject.domain
+    gaps = np.array([_gaps(each, domain.diameter) for each in points])
+    return inside(domain, points + 0.08 * gaps[:, :, None] * signs)
 
 
 def _gaps(points: np.ndarray, diameter: float) -> np.ndarray:
@@ -171,22 +181,24 @@ def _gradient(
 ) -> tuple[float, np.ndarray] | None:
     """The largest slope and the direction of the steepest value, a displacement (n, d)."""
     n, d = points.shape
-    points = _jittered(response, points, rng)
-    base = response(points)
+    (points,) = _jittered(response, points[None], rng)
+    (base,) = response(points[None])
     if base is None:
         return None
     basis, count = _steps(points)
     step = _step(response)
     axes = _axes(d, rng)
-    project = response.subject.domain.project
-    rows = []
-    for k in range(count):
-        for axis in axes:
-            value = response(project(points + step * basis[k][:, None] * axis))
-            if value is None:
-                return None
-            rows.append((value - base).ravel() / (step * basis[k].sum()))
-    slopes = np.array(rows).reshape(count, len(axes), -1)
+    rows: list[np.ndarray] = []
+    for some in np.array_split(np.arange(count), -(-count * len(axes) * n * d // _NUMBERS)):
+        moves = step * basis[some][:, None, :, None] * axes[None, :, None, :]
+        values = response(inside(response.subject.domain, points + moves.reshape(-1, n, d)))
+        read = [value for value in values if value is not None]
+        if len(read) < len(values):
+            return None
+        rows += [(value - base).ravel() for value in read]
+    slopes = (
+        np.array(rows).reshape(count, len(axes), -1) / (step * basis.sum(axis=1))[:, None, None]
+    )
     size = np.linalg.norm(slopes, axis=1)
     component = int(np.argmax(size.max(axis=0)))
     direction = np.einsum("kn,ka,ad->nd", basis, slopes[:, :, component], axes)
@@ -209,30 +221,36 @@ def _line_search(
     clock: Clock,
 ) -> np.ndarray | None:
     """The best of geometric steps both ways, judged by the slope along a few random directions."""
-    domain = response.subject.domain
+    domain, together = response.subject.domain, response.subject.together
     probes = rng.choice([-1.0, 1.0], size=(3, *points.shape))
+    around = _step(response) * np.concatenate([np.zeros((1, *points.shape)), probes])
     state = int(rng.integers(2**31))
 
-    def steepness(at: np.ndarray) -> float:
+    def steepness(at: np.ndarray) -> np.ndarray:
         at = _jittered(response, at, np.random.default_rng(state))
-        here = response(at)
-        there = [response(domain.project(at + _step(response) * probe)) for probe in probes]
-        if here is None or any(value is None for value in there):
-            return 0.0
-        rises = [label_distance(here, value) for value in there if value is not None]
-        return float(np.linalg.norm(rises))
+        values = response(inside(domain, at[:, None] + around).reshape(-1, *points.shape))
+        blocks = [values[k : k + len(around)] for k in range(0, len(values), len(around))]
+        return np.array([_rise(block) for block in blocks])
 
-    best, best_slope = None, 1.02 * steepness(points)
     sizes = domain.diameter * 10.0 ** np.arange(-5.5, -0.2, 0.34)
     moves = [sign * size * direction for size in sizes for sign in (1.0, -1.0)]
-    for move in (*moves, *_smoothings(points)):
+    trials = inside(domain, points + np.array([*moves, *_smoothings(points)]))
+    best, best_slope = None, 1.02 * steepness(points[None])[0]
+    for k in range(0, len(trials), together):
         if clock.left <= 0:
             return best
-        moved = domain.project(points + move)
-        slope = steepness(moved)
-        if slope > best_slope:
-            best, best_slope = moved, slope
+        slopes = steepness(trials[k : k + together])
+        if slopes.max() > best_slope:
+            best, best_slope = trials[k + int(np.argmax(slopes))], slopes.max()
     return best
+
+
+def _rise(values: list[np.ndarray | None]) -> float:
+    """The changes from the first value to the others, together; 0 where one cannot be read."""
+    read = [value for value in values if value is not None]
+    if len(read) < len(values):
+        return 0.0
+    return float(np.linalg.norm([label_distance(read[0], value) for value in read[1:]]))
 
 
 def _smoothings(points: np.ndarray) -> list[np.ndarray]:
@@ -265,17 +283,18 @@ def _stage(
 ) -> Stage | None:
     """The shortest move along the direction over which G changes most."""
     domain = response.subject.domain
-    base = response(points)
+    (base,) = response(points[None])
     if base is None:
         return None
     length = float(np.linalg.norm(direction, axis=1).mean())
-    changes: list[tuple[float, float, np.ndarray, np.ndarray]] = []
-    for size in domain.diameter * 10.0 ** np.arange(-9.0, -0.2, 0.1):
-        for sign in (1.0, -1.0):
-            moved = domain.project(points + sign * size * direction)
-            value = response(moved)
-            if value is not None:
-                changes.append((label_distance(base, value), size * length, moved, value))
+    sizes = np.repeat(domain.diameter * 10.0 ** np.arange(-9.0, -0.2, 0.1), 2)
+    signs = np.tile([1.0, -1.0], len(sizes) // 2)
+    trials = inside(domain, points + (signs * sizes)[:, None, None] * direction)
+    changes = [
+        (label_distance(base, value), size * length, moved, value)
+        for size, moved, value in zip(sizes.tolist(), trials, response(trials), strict=True)
+        if value is not None
+    ]
     if not changes:
         return None
     largest = max(change for change, *_ in changes)

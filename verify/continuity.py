@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count, islice
+from typing import Any
+
 import numpy as np
 
 from ..numeric import FiniteSet
 from .curves import (
+    Bundle,
     Descent,
     Segment,
     Zoom,
     descend,
     jump_on,
     persists,
+    probed,
     simpler,
     stops_at_rounding,
     zoom,
 )
-from .distance import bent, gap, moved
+from .distance import gap, moved
+from .gauges import Distances, Moves
 from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
-from .pinpoint import close_in, settles_not
+from .pinpoint import STARTS, close_in, settles_not
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
+_TURNS = 4000
+_CLOSINGS = {24: 1, 48: 2, 96: 1, 192: 2}
+"""After so many paths a singular measure of so many atoms is closed in on."""
 LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -38,47 +48,58 @@ def check_continuous(
     """
     outcome = Outcome()
     work = clock.share(0.85)
-    across = crossings(subject.domain, seed, subject.lists)
-    away = departures(subject.domain, seed, subject.lists)
+    paths = _paths(subject, seed)
     finest = 1.0
     modulus = Modulus(noise.threshold)
-    calls, turn = 64, 0
+    turn = 0
     if subject.lists:
         outcome.violation = _rare_token(subject, noise, seed, work, outcome)
-    while outcome.violation is None and work.left > 0 and turn < 4000:
-        if turn in (24, 48, 96, 192) and not isinstance(subject.domain, FiniteSet):
-            atoms = 1 if turn in (24, 96) else 2
-            closing = work.share(0.5)
+    while outcome.violation is None and work.left > 0 and turn < _TURNS:
+        if turn in _CLOSINGS and not isinstance(subject.domain, FiniteSet):
+            closing, atoms = work.share(0.5), _CLOSINGS[turn]
             outcome.searched += 1
             outcome.violation = _closing(subject, noise, [seed, turn], closing, atoms)
             if outcome.violation is not None:
                 break
-        leaving = turn % 4 != 0
-        segment = next(away if leaving else across, None)
-        if segment is None:
+        segments = list(islice(paths, _group(subject, turn)))
+        if not segments:
             break  # nothing moves: finitely many lists of each length
-        if not segment.shift():
-            turn += 1
-            continue  # the whole of it is one measure
-        follow = _leaving if leaving else _crossing
-        found = follow(subject, noise, segment, calls, work, modulus)
-        turn += 1
         calls = min(1024, 64 * 2 ** (turn // 96))
-        if found is None:
-            continue
-        outcome.searched += 1
-        outcome.worst = max(outcome.worst, found.worst)
-        finest = min(finest, found.finest or finest)
-        if found.violation is not None:
-            outcome.violation = _simplified(
-                subject, noise, segment, found.violation, spare.share(0.4)
-            )
+        turn += len(segments)
+        for segment, found in _followed(subject, noise, segments, calls, work, modulus):
+            outcome.searched += 1
+            outcome.worst = max(outcome.worst, found.worst)
+            finest = min(finest, found.finest or finest)
+            if found.violation is not None:
+                outcome.violation = _simplified(
+                    subject, noise, segment, found.violation, spare.share(0.4)
+                )
+                break
     outcome.drawn = outcome.searched
     outcome.evidence |= {"paths": outcome.searched, "finest distance": finest}
     outcome.evidence |= modulus.evidence()
     if outcome.violation is not None:
         outcome.reason = outcome.violation.sentence
     return outcome
+
+
+def _group(subject: Subject, turn: int) -> int:
+    """How many paths to follow side by side: up to the next closing in, 96 after the last one."""
+    if subject.together == 1:
+        return 1
+    return next((later for later in sorted(_CLOSINGS) if later > turn), turn + 96) - turn
+
+
+def _paths(subject: Subject, seed: int) -> Iterator[tuple[Segment, bool]]:
+    """Three departures a crossing; with each path whether it is a departure."""
+    across = crossings(subject.domain, seed, subject.lists)
+    away = departures(subject.domain, seed, subject.lists)
+    for turn in count():
+        leaving = turn % 4 != 0
+        segment = next(away if leaving else across, None)
+        if segment is None:
+            return
+        yield segment, leaving
 
 
 class _Seen:
@@ -88,31 +109,79 @@ class _Seen:
         self.worst, self.finest, self.violation = worst, finest, violation
 
 
-def _crossing(
-    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock, modulus: Modulus
-) -> _Seen | None:
-    def respond(t: float) -> Atoms | None:
-        try:
-            return subject.push(*segment.at(t))
-        except Unsupported:
-            return None
+def _followed(
+    subject: Subject,
+    noise: Noise,
+    paths: list[tuple[Segment, bool]],
+    calls: int,
+    clock: Clock,
+    modulus: Modulus,
+) -> Iterator[tuple[Segment, _Seen]]:
+    """What the paths showed, in their order; those that stay at one measure are left out."""
+    paths = [(segment, leaving) for segment, leaving in paths if segment.shift()]
+    away = [segment for segment, leaving in paths if leaving]
+    across = [segment for segment, leaving in paths if not leaving]
+    gone = iter(_left(subject, noise, away, clock, modulus))
+    crossed = iter(_crossed(subject, noise, across, calls, clock, modulus))
+    for segment, leaving in paths:
+        found = next(gone if leaving else crossed)
+        if found is not None:
+            yield segment, found
 
-    def exact(first: Atoms, second: Atoms) -> float:
-        return gap(first, second, small=noise.value)
+
+def _moves_rows(subject: Subject) -> bool:
+    """Whether rows of the images correspond, so that moves of rows bound their distance."""
+    return subject.rows and not subject.lists
+
+
+def _crossed(
+    subject: Subject,
+    noise: Noise,
+    segments: list[Segment],
+    calls: int,
+    clock: Clock,
+    modulus: Modulus,
+) -> list[_Seen]:
+    if not segments:
+        return []
+    bundle = Bundle(segments)
+
+    def respond(which: list[int], ts: list[float]) -> list[Any]:
+        if _moves_rows(subject):
+            points, weights = bundle.at(which, ts)
+            return list(zip(subject.push_rows(points, weights), weights, strict=True))
+        return [_pushed(subject, segments[k].at(t)) for k, t in zip(which, ts, strict=True)]
 
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
-    fast = moved if subject.rows and not subject.lists else exact
+    gauge = Moves() if _moves_rows(subject) else Distances(noise.value)
     # staircases too fine to sample show at the steepest place, small jumps at the most bent one
-    bend = bent if fast is moved and segment.kind != "one atom" else None
-    found = zoom(respond, fast, calls=calls, floor=floor, clock=clock, bend=bend)
-    if found is None:
-        return _Seen(0.0, segment.shift())
+    bends = [segment.kind != "one atom" for segment in segments]
+    zooms = zoom(respond, gauge, bends, calls=calls, floor=floor, clock=clock)
+    return [
+        _Seen(0.0, segment.shift())
+        if found is None
+        else _looked_at(subject, noise, segment, found, modulus)
+        for segment, found in zip(segments, zooms, strict=True)
+    ]
+
+
+def _pushed(subject: Subject, atoms: Atoms) -> Atoms | None:
+    try:
+        return subject.push(*atoms)
+    except Unsupported:
+        return None
+
+
+def _looked_at(
+    subject: Subject, noise: Noise, segment: Segment, found: Zoom, modulus: Modulus
+) -> _Seen:
+    """Whether the steepest place of a crossing is a jump of the image."""
     found.record(modulus, segment)
     width = found.widths[-1] * segment.shift()
     if not jump_on(found, noise.threshold, noise.resolution):
         return _Seen(found.rise if found.bottom else 0.0, width)
-    if fast is moved:
-        found = _measured(found, respond, exact)
+    if _moves_rows(subject):
+        found = _measured(subject, noise, segment, found)
         if not jump_on(found, noise.threshold, noise.resolution):
             return _Seen(found.rise, width)
     shaken = max(_jitter(subject, segment.at(t)) for t in found.middle())
@@ -121,12 +190,12 @@ def _crossing(
     return _Seen(found.rise, width, _jump(segment, found, noise))
 
 
-def _measured(found: Zoom, respond, exact) -> Zoom:
+def _measured(subject: Subject, noise: Noise, segment: Segment, found: Zoom) -> Zoom:
     """The same intervals with the exact distance of the images over each."""
     rises = []
     for left, right in found.intervals:
-        first, second = respond(left), respond(right)
-        rises.append(0.0 if first is None or second is None else exact(first, second))
+        first, second = subject.push(*segment.at(left)), subject.push(*segment.at(right))
+        rises.append(gap(first, second, small=noise.value))
     return Zoom(found.intervals, tuple(rises), found.bottom)
 
 
@@ -157,22 +226,53 @@ def _jump(segment: Segment, found: Zoom, noise: Noise) -> Violation | None:
     )
 
 
-def _leaving(
-    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock, modulus: Modulus
-) -> _Seen | None:
-    try:
-        start = subject.push(*segment.start)
-    except Unsupported:
-        return None
+def _left(
+    subject: Subject, noise: Noise, segments: list[Segment], clock: Clock, modulus: Modulus
+) -> list[_Seen | None]:
+    """What departures showed; None where the image of the start is not supported.
 
-    def rise(t: float) -> float | None:
-        try:
-            return gap(subject.push(*segment.at(t)), start, small=noise.value)
-        except Unsupported:
-            return None
+    Where rows correspond, most are settled by how far the rows have moved at three probes each.
+    """
+    settled = [False] * len(segments)
+    if segments and _moves_rows(subject):
+        settled = _settled(subject, noise, segments)
+    return [
+        _Seen(0.0, 10.0**segment.finest * segment.shift())
+        if vanishes
+        else _leaving(subject, noise, segment, clock, modulus)
+        for segment, vanishes in zip(segments, settled, strict=True)
+    ]
+
+
+def _settled(subject: Subject, noise: Noise, segments: list[Segment]) -> list[bool]:
+    ts = np.array([[0.0, *10.0 ** probed(segment.finest)] for segment in segments])
+    which = np.repeat(np.arange(len(segments)), ts.shape[1])
+    points, weights = Bundle(segments).at(which, ts.ravel())
+    images = subject.push_rows(points, weights)
+    start = np.repeat(np.arange(0, len(which), ts.shape[1]), ts.shape[1])
+    rises = moved((images, weights), (images[start], weights[start])).reshape(ts.shape)
+    return (rises <= noise.threshold).all(axis=1).tolist()
+
+
+def _leaving(
+    subject: Subject, noise: Noise, segment: Segment, clock: Clock, modulus: Modulus
+) -> _Seen | None:
+    start = _pushed(subject, segment.start)
+    if start is None:
+        return None
+    bundle = Bundle([segment])
+
+    def rises(ts: np.ndarray) -> list[float | None]:
+        if _moves_rows(subject):
+            points, weights = bundle.at(np.zeros(len(ts), dtype=int), ts)
+            images: Any = zip(subject.push_rows(points, weights), weights, strict=True)
+        else:
+            images = [_pushed(subject, segment.at(float(t))) for t in ts]
+        return [None if i is None else gap(i, start, small=noise.value) for i in images]
 
     finest = 10.0**segment.finest * segment.shift()
-    found = descend(rise, segment.finest, np.random.default_rng(8), noise.threshold, clock)
+    rng, floor = np.random.default_rng(8), noise.threshold
+    found = descend(rises, segment.finest, rng, floor, clock, subject.together)
     if found is None:
         return _Seen(0.0, finest)
     found.record(modulus, segment)
@@ -222,14 +322,17 @@ def _closing(
     """Close in on a measure of one or two atoms around which the image does not settle."""
     weights = np.full(atoms, 1 / atoms)
 
-    def respond(points: np.ndarray) -> Atoms | None:
-        return subject.push(points, weights)
+    def respond(places: np.ndarray) -> list[Atoms]:
+        if _moves_rows(subject):
+            images = subject.push_rows(places, np.broadcast_to(weights, places.shape[:2]))
+            return [(image, weights) for image in images]
+        return [subject.push(points, weights) for points in places]
 
-    fast = moved if subject.rows and not subject.lists else gap
+    gauge = Moves() if _moves_rows(subject) else Distances(0.0)
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
-    bend = bent if fast is moved else None
-    found = close_in(respond, fast, subject.domain, atoms, rng, clock, bend)
+    at_once = STARTS if subject.together > 1 else 1
+    found = close_in(respond, gauge, subject.domain, atoms, rng, clock, at_once)
     if found is None or not found.stays(noise.threshold, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
@@ -295,9 +398,10 @@ def _simplified(
     )
 
     def fails(trial: Segment) -> bool:
-        follow = _leaving if at_start else _crossing
-        again = follow(subject, noise, trial, 64, clock, Modulus(np.inf))
-        violation = again.violation if again else None
+        again = next(
+            _followed(subject, noise, [(trial, at_start)], 64, clock, Modulus(np.inf)), None
+        )
+        violation = again[1].violation if again else None
         if violation is None or violation.numbers["defect"] < 0.1 * found.numbers["defect"]:
             return False
         last[:] = [violation]
@@ -306,5 +410,3 @@ def _simplified(
     if "token" not in found.sentence:
         simpler(segment, fails, clock)
     return last[0]
-
-

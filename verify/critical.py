@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..numeric import AbstractDomain
 from .climb import DONE, STARTS, Climb, climb
-from .labels import label_bend, label_distance, label_violation, labels, masses_of_tags, shaken
+from .gauges import Labels
+from .labels import label_violation, labels, labels_of, masses_of_tags, shaken
 from .noise import Noise
-from .pinpoint import Closing, around, chase, close_in
-from .recipes import generic_weights
-from .subject import Atoms, Clock, Subject, Unsupported
+from .pinpoint import STARTS as BEGINNINGS, Closing, around, chase, close_in
+from .recipes import generic_weights, inside
+from .subject import Atoms, Clock, Stack, Subject, Unsupported
 from .trials import Outcome, Violation
 
 CHASES = 4
@@ -28,31 +31,37 @@ def closing(
     masses = np.array(masses_of_tags(noise))
     own = generic_weights(rng, atoms)
 
+    follow = (atoms, atoms + 1)
+
+    def measures(places: np.ndarray) -> Stack:
+        places = inside(subject.domain, places)  # a map need not be defined outside
+        count = len(places)
+        spots = np.concatenate([places, np.broadcast_to(tags, (count, *tags.shape))], axis=1)
+        weights = np.concatenate([own, masses])
+        return spots, np.broadcast_to(weights, (count, len(weights)))
+
     def measure(points: np.ndarray) -> Atoms:
-        points = subject.domain.project(points)  # a map need not be defined outside
-        return np.concatenate([points, tags]), np.concatenate([own, masses])
+        (spots,), (weights,) = measures(points[None])
+        return spots, weights
 
-    def respond(points: np.ndarray) -> np.ndarray | None:
-        return labels(subject, noise, measure(points), (atoms, atoms + 1))
-
-    def read(points: np.ndarray) -> np.ndarray | None:
-        images = respond(points)
-        return None if images is None else images.ravel()
+    def respond(places: np.ndarray) -> list[np.ndarray | None]:
+        return labels_of(subject, noise, measures(places), np.array([follow]))
 
     def held(found: Closing | None) -> Violation | None:
         finest = noise.resolution * subject.domain.diameter
         if found is None or not found.stays(noise.threshold, finest):
             return None
-        return _closed_in(subject, noise, found, measure, respond)
+        return _closed_in(subject, noise, found, measure)
 
     for _ in range(CHASES):
         if clock.left <= 0:
             return None, []
-        centre = chase(read, subject.domain, atoms, rng, clock)
-        violation = held(around(respond, label_distance, subject.domain, centre, rng, clock))
+        centre = chase(respond, subject.domain, atoms, rng, clock)
+        violation = held(around(respond, Labels(), subject.domain, centre, rng, clock))
         if violation is not None:
             return violation, []
-    found = close_in(respond, label_distance, subject.domain, atoms, rng, clock, label_bend)
+    at_once = BEGINNINGS if subject.together > 1 else 1
+    found = close_in(respond, Labels(), subject.domain, atoms, rng, clock, at_once)
     violation = held(found)
     if violation is not None or found is None or atoms > 1:
         return violation, []
@@ -60,16 +69,20 @@ def closing(
 
 
 def _closed_in(
-    subject: Subject, noise: Noise, found: Closing, measure, respond
+    subject: Subject, noise: Noise, found: Closing, measure: Callable[[np.ndarray], Atoms]
 ) -> Violation | None:
     atoms = len(found.centre)
+    follow = (atoms, atoms + 1)
     for points in found.middle():
-        unsteady = shaken(subject, noise, measure(points), (atoms, atoms + 1))
+        unsteady = shaken(subject, noise, measure(points), follow)
         if unsteady > 0.1 * max(found.variations[-6:]):
             return None
     widest = max(range(len(found.radii) - 6, len(found.radii)), key=lambda k: found.variations[k])
     first, second = found.pairs[widest]
-    rises = np.linalg.norm(respond(first) - respond(second), axis=1)
+    images = [labels(subject, noise, measure(points), follow) for points in (first, second)]
+    if images[0] is None or images[1] is None:
+        return None
+    rises = np.linalg.norm(images[0] - images[1], axis=1)
     return label_violation(
         "tag-jump",
         (measure(first), measure(second)),

@@ -1,8 +1,9 @@
 """One-parameter families of measures, and the search for jumps and oscillations along them.
 
 A `Segment` moves positions and weights of the same atoms linearly. `zoom` looks for a jump at an
-unknown parameter: it splits the interval with the largest rise over the root of its width, then the
-steepest one, so that a smooth response is sampled evenly and a jump is bisected to the last bits.
+unknown parameter, on several segments side by side: it splits the interval with the largest rise
+over the root of its width, then the steepest one, so that a smooth response is sampled evenly and a
+jump is bisected to the last bits.
 `descend` looks at the start of a segment on a logarithmic scale, down to 1e-300 where the numbers
 allow it.
 
@@ -14,20 +15,24 @@ each time the number of decades doubles.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypeVar
+from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..numeric import AbstractDomain
+from .gauges import Gauge, Split
 from .modulus import Modulus
+from .recipes import inside
 from .simplify import unhurried
-from .subject import Atoms, Clock
+from .subject import Atoms, Clock, Stack
 
-R = TypeVar("R")
 FALL = 0.9
+KNOTS = 17
 
 
 @dataclass(frozen=True)
@@ -158,64 +163,126 @@ def stops_at_rounding(parameters: Any, rises: Any, floor: float) -> bool:
     return float(np.ptp(above)) > floor and float(np.ptp(below)) < 0.1 * float(np.ptp(above))
 
 
-class _Followed(Generic[R]):
-    """Responses along a curve, each evaluated once."""
+class Bundle:
+    """Segments on one domain, padded to equally many atoms by atoms of weight zero."""
 
-    def __init__(self, respond: Callable[[float], R | None], distance: Callable[[R, R], float]):
-        self.respond, self.distance = respond, distance
-        self.known: dict[float, R | None] = {}
+    def __init__(self, segments: Sequence[Segment]):
+        self.domain = segments[0].domain
+        most = max(len(segment.start[1]) for segment in segments)
+        starts = _padded([segment.start for segment in segments], most)
+        ends = _padded([segment.end for segment in segments], most)
+        self.points, self.weights = starts
+        self.steps, self.changes = ends[0] - starts[0], ends[1] - starts[1]
+        self.still = np.array([segment.start[0] is segment.end[0] for segment in segments])
 
-    def value(self, t: float) -> R | None:
-        if t not in self.known:
-            self.known[t] = self.respond(t)
-        return self.known[t]
+    def at(self, which: ArrayLike, ts: ArrayLike) -> Stack:
+        """The measures of these segments at these parameters."""
+        index, t = np.asarray(which), np.asarray(ts)[:, None]
+        points = inside(self.domain, self.points[index] + t[:, :, None] * self.steps[index])
+        if self.still.any():
+            still = self.still[index]
+            points[still] = self.points[index[still]]
+        return points, self.weights[index] + t * self.changes[index]
 
-    def rise(self, left: float, right: float) -> float:
-        first, second = self.value(left), self.value(right)
-        return 0.0 if first is None or second is None else self.distance(first, second)
 
-    def bent(self, left: float, middle: float, right: float, bend: Any) -> float:
-        """How far the response is from straight; without `bend`, nothing is known about that."""
-        three = [self.value(t) for t in (left, middle, right)]
-        if bend is None or any(value is None for value in three):
-            return np.inf
-        return bend(*three, (middle - left) / (right - left))
+def _padded(measures: Sequence[Atoms], atoms: int) -> Stack:
+    points = [np.concatenate([p, np.repeat(p[:1], atoms - len(p), axis=0)]) for p, _ in measures]
+    weights = [np.concatenate([w, np.zeros(atoms - len(w))]) for _, w in measures]
+    return np.array(points), np.array(weights)
+
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+T = TypeVar("T")
+
+
+def in_step(
+    searches: Sequence[Generator[Q, A, T]], answer: Callable[[list[tuple[int, Q]]], list[A]]
+) -> list[T]:
+    """Run searches side by side, and answer what they ask for in one round together.
+
+    Args:
+        searches: generators that yield questions, are sent the answers, and return their results.
+        answer: the answers to (number of the search, question).
+    """
+    results: dict[int, T] = {}
+    asked: list[tuple[int, Q]] = []
+
+    def go_on(number: int, question: Callable[[], Q]) -> None:
+        try:
+            asked.append((number, question()))
+        except StopIteration as stop:
+            results[number] = stop.value
+
+    for number, search in enumerate(searches):
+        go_on(number, partial(next, search))
+    while asked:
+        answers, now = answer(asked), asked
+        asked = []
+        for (number, _), reply in zip(now, answers, strict=True):
+            go_on(number, partial(searches[number].send, reply))
+    return [results[number] for number in range(len(searches))]
+
+
+Thirds = list[tuple[float, float, float]]
+"""Triples of rising parameters of a curve."""
 
 
 def zoom(
-    respond: Callable[[float], R | None],
-    distance: Callable[[R, R], float],
+    respond: Callable[[list[int], list[float]], list[Any]],
+    gauge: Gauge,
+    bends: Sequence[bool],
     *,
     calls: int,
     floor: float,
     clock: Clock,
-    bend: Callable[[R, R, R, float], float] | None = None,
-    knots: int = 17,
-) -> Zoom | None:
-    """The steepest place of a response on [0, 1], by always splitting the steepest interval.
-
-    With `bend`, the most bent interval is split instead: a small jump on a steep smooth response is
-    found where the response itself bends less than the jump, at far fewer calls.
+) -> list[Zoom | None]:
+    """The steepest place of each of several responses on [0, 1], searched for side by side.
 
     Args:
-        respond: the response at a parameter, or None where it cannot be read.
-        distance: between two responses.
-        calls: how many responses to evaluate; a rise that has not fallen over its last halvings
-            is followed down beyond that.
+        respond: the responses of the curves of these numbers at these parameters, None where one
+            cannot be read.
+        gauge: tells how far responses are apart and from straight.
+        bends: for each curve whether to look for the most bent interval, if the gauge can: a small
+            jump on a steep smooth response is found where the response itself bends less than the
+            jump, at far fewer calls.
+        calls: how many responses of a curve to evaluate; a rise that has not fallen over its last
+            halvings is followed down beyond that.
         floor: rises below it count for nothing.
         clock: stops the search.
-        bend: how far the second of three responses, at the given share of the way from the first
-            to the third, is from what a straight response has there.
 
     Returns:
-        The interval that was split most often among those whose rise still exceeds `floor`, with
-        the widths and rises of its ancestors, or None.
+        For each curve the interval that was split most often among those whose rise still exceeds
+        `floor`, with the widths and rises of its ancestors, or None.
     """
-    curve = _Followed(respond, distance)
-    grid = np.linspace(0.0, 1.0, knots)
-    grid[1:-1] += np.random.default_rng(knots).uniform(-0.3, 0.3, size=knots - 2) / knots
+    known: list[dict[float, Any]] = [{} for _ in bends]
+
+    def answer(asked: list[tuple[int, Thirds]]) -> list[list[Split]]:
+        fresh = [
+            (number, t)
+            for number, thirds in asked
+            for t in dict.fromkeys(t for third in thirds for t in third)
+            if t not in known[number]
+        ]
+        which, ts = [number for number, _ in fresh], [t for _, t in fresh]
+        for (number, t), response in zip(fresh, respond(which, ts), strict=True):
+            known[number][t] = response
+        flat = [(number, third) for number, thirds in asked for third in thirds]
+        triples = [tuple(known[number][t] for t in third) for number, third in flat]
+        splits = iter(gauge.splits(triples, [(m - a) / (b - a) for _, (a, m, b) in flat]))
+        return [list(islice(splits, len(thirds))) for _, thirds in asked]
+
+    return in_step([_zoomed(bend, calls, floor, clock) for bend in bends], answer)
+
+
+def _zoomed(
+    bends: bool, calls: int, floor: float, clock: Clock
+) -> Generator[Thirds, list[Split], Zoom | None]:
+    """Find the steepest place of one response by always splitting the most urgent interval."""
+    grid = np.linspace(0.0, 1.0, KNOTS)
+    grid[1:-1] += np.random.default_rng(KNOTS).uniform(-0.3, 0.3, size=KNOTS - 2) / KNOTS
     heap: list[tuple[float, tuple[tuple[float, float], ...], tuple[float, ...], float]] = []
-    power = 0.5
+    power, seen = 0.5, KNOTS
 
     def urgency(interval: tuple[float, float], size: float) -> float:
         # With power 1/2 a smooth response, whose rise falls faster, is sampled evenly, and a jump
@@ -223,21 +290,23 @@ def zoom(
         # followed down whatever the modulus: that shows staircases too fine to sample.
         return -size / (interval[1] - interval[0]) ** power
 
-    def push(interval: tuple[float, float], intervals: Any, rises: Any, bent: float) -> None:
-        rise = curve.rise(*interval)
-        size = min(rise, bent)
+    def push(
+        interval: tuple[float, float], intervals: Any, rises: Any, rise: float, bent: float
+    ) -> None:
+        size = min(rise, bent) if bends else rise
         if size > floor:
             chain = ((*intervals, interval), (*rises, rise), size)
             heapq.heappush(heap, (urgency(interval, size), *chain))
 
     at = [float(t) for t in grid]
-    inner = [curve.bent(at[k], at[k + 1], at[k + 2], bend) for k in range(knots - 2)]
-    bends = [0.0, *inner, 0.0]
-    for k in range(knots - 1):
-        push((at[k], at[k + 1]), (), (), max(bends[k], bends[k + 1]))
+    splits = yield list(zip(at, at[1:], at[2:], strict=False))
+    steps = [split[0] for split in splits] + [splits[-1][1]]
+    inner = [np.inf if np.isnan(bent) else bent for *_, bent in splits]
+    for k, bent in enumerate(map(max, [0.0, *inner], [*inner, 0.0])):
+        push((at[k], at[k + 1]), (), (), steps[k], bent)
     best: Zoom | None = None
     while heap:
-        if power < 1 and len(curve.known) > 0.6 * calls:
+        if power < 1 and seen > 0.6 * calls:
             power = 1.0
             heap = [(urgency(c[-1], size), c, rises, size) for _, c, rises, size in heap]
             heapq.heapify(heap)
@@ -248,13 +317,14 @@ def zoom(
         if best is None or right - left <= best.widths[-1]:
             best = Zoom(intervals, rises, bottom)
         stays = len(rises) > 3 and rises[-1] >= 0.8 * rises[-4]
-        if bottom or clock.left <= 0 or (len(curve.known) >= calls and not stays):
+        if bottom or clock.left <= 0 or (seen >= calls and not stays) or seen > calls + 400:
             break
-        if len(curve.known) > calls + 400 or curve.value(middle) is None:
-            break  # too long, or the response cannot be read here: the parent is the finest
-        bent = curve.bent(left, middle, right, bend)
-        push((left, middle), intervals, rises, bent)
-        push((middle, right), intervals, rises, bent)
+        ((first, second, bent),) = yield [(left, middle, right)]
+        seen += 1
+        if np.isnan(bent):
+            break  # the response cannot be read here: the parent is the finest
+        push((left, middle), intervals, rises, first, bent)
+        push((middle, right), intervals, rises, second, bent)
     return best
 
 
@@ -295,33 +365,35 @@ def exponents(finest: float, rng: np.random.Generator, per_decade: float) -> np.
 
 
 def descend(
-    rise_from_start: Callable[[float], float | None],
+    rises_from_start: Callable[[np.ndarray], list[float | None]],
     finest: float,
     rng: np.random.Generator,
     floor: float,
     clock: Clock,
+    together: int,
 ) -> Descent | None:
     """The rise `|R(t) - R(0)|` as t falls to `10**finest`, or None where it clearly vanishes.
 
     Three probes at the fine end come first; the whole range is evaluated only if one of them
-    exceeds `floor`.
+    exceeds `floor`, so many parameters `together`.
     """
-    span = abs(finest)
-    probes = [finest, finest + 0.03 * span, finest + 0.06 * span]
-    seen = [rise_from_start(10.0**u) for u in probes]
+    probes = 10.0 ** probed(finest)
+    seen = rises_from_start(probes)
     if all(rise is None or rise <= floor for rise in seen):
         return None
-    found: list[tuple[float, float]] = [
-        (10.0**u, rise) for u, rise in zip(probes, seen, strict=True) if rise is not None
-    ]
-    for u in exponents(finest, rng, 2.0):
+    parameters = 10.0 ** exponents(finest, rng, 2.0)
+    for k in range(0, len(parameters), together):
         if clock.left <= 0:
             return None
-        rise = rise_from_start(10.0 ** float(u))
-        if rise is not None:
-            found.append((10.0 ** float(u), rise))
-    found.sort(reverse=True)
+        seen += rises_from_start(parameters[k : k + together])
+    every = zip([*probes.tolist(), *parameters.tolist()], seen, strict=True)
+    found = sorted(((t, rise) for t, rise in every if rise is not None), reverse=True)
     return Descent(tuple(t for t, _ in found), tuple(rise for _, rise in found))
+
+
+def probed(finest: float) -> np.ndarray:
+    """Three exponents at the fine end, where a response that vanishes has done so."""
+    return finest + abs(finest) * np.array([0.0, 0.03, 0.06])
 
 
 def oscillation(parameters: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,11 +8,13 @@ order of limits and the exactness of tagging are on docs/mathematics.md).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .candidates import TokenMap
 from .noise import Noise, jitter
-from .subject import Atoms, Subject, Unsupported
+from .subject import Atoms, Stack, Subject, Unsupported
 from .tagging import LARGEST_DECODED, decode, margin
 from .trials import Violation
 
@@ -32,30 +34,70 @@ def masses_of_tags(noise: Noise) -> tuple[float, float]:
 def labels(
     subject: Subject, noise: Noise, atoms: Atoms, follow: tuple[int, ...]
 ) -> np.ndarray | None:
-    """Images (k, d') of the atoms `follow`, or None where `f` does not determine them.
+    """Images (k, d') of the atoms `follow`, or None where `f` does not determine them."""
+    points, weights = atoms
+    return labels_of(subject, noise, (points[None], weights[None]), np.array([follow]))[0]
+
+
+def labels_of(
+    subject: Subject, noise: Noise, stack: Stack, follow: np.ndarray
+) -> list[np.ndarray | None]:
+    """Images (k, d') of the atoms `follow` (b, k) of b measures, None where not determined.
 
     Rows of a token map are not trusted to keep the order of the tokens: as a measure map it may
     return them in any order, so its images are read off the masses like those of a `MeasureMap`.
     """
-    points, weights = atoms
-    heavy = weights > TINY * weights.max()
-    if heavy[list(follow)].any() and not _readable(points[heavy], weights[heavy]):
-        return None
+    points, weights = stack
+    follow = np.broadcast_to(follow, (len(weights), follow.shape[1]))
+    heavy = weights > TINY * weights.max(axis=1, keepdims=True)
+    asked = np.take_along_axis(heavy, follow, axis=1).any(axis=1)
+    found: list[np.ndarray | None] = [None] * len(weights)
+    read = np.logical_not(asked)
+    if asked.any():
+        read[asked] = _readable(points[asked], weights[asked], heavy[asked])
+    if not read.any():
+        return found
+    if subject.rows and not isinstance(subject.candidate, TokenMap):
+        images = subject.push_rows(points[read], weights[read])
+        values: Any = np.take_along_axis(images, follow[read][:, :, None], axis=1)
+    else:
+        wanted = [(points[k], weights[k], heavy[k], follow[k]) for k in np.flatnonzero(read)]
+        values = [_off_masses(subject, noise, *measure) for measure in wanted]
+    for k, value in zip(np.flatnonzero(read), values, strict=True):
+        found[k] = value
+    return found
+
+
+def _readable(points: np.ndarray, weights: np.ndarray, heavy: np.ndarray) -> np.ndarray:
+    """Whether the heavy atoms lie apart and all sums of their weights differ."""
+    n = weights.shape[1]
+    if n > LARGEST_DECODED:
+        return np.zeros(len(weights), dtype=bool)
+    same = (points[:, :, None] == points[:, None]).all(axis=3)
+    same &= heavy[:, :, None] & heavy[:, None] & ~np.eye(n, dtype=bool)
+    # powers of two beyond the sum of all stand for the others: they leave the differences alone
+    shares = weights / (weights * heavy).sum(axis=1, keepdims=True)
+    shares = np.where(heavy, shares, 4 * 2.0 ** np.arange(n))
+    sums = np.zeros((len(weights), 1))
+    for k in range(n):
+        sums = np.concatenate([sums, sums + shares[:, k : k + 1]], axis=1)
+    margins = np.diff(np.sort(sums, axis=1), axis=1).min(axis=1)
+    return ~same.any(axis=(1, 2)) & (margins > READABLE)
+
+
+def _off_masses(
+    subject: Subject,
+    noise: Noise,
+    points: np.ndarray,
+    weights: np.ndarray,
+    heavy: np.ndarray,
+    follow: np.ndarray,
+) -> np.ndarray | None:
     try:
         image = subject.push(points, weights)
     except Unsupported:
         return None
-    if subject.rows and not isinstance(subject.candidate, TokenMap):
-        return image[0][np.asarray(follow)]
-    return _from_masses(noise, weights, heavy, image, follow)
-
-
-def _readable(points: np.ndarray, weights: np.ndarray) -> bool:
-    if len(weights) == 1:
-        return True
-    if len(weights) > LARGEST_DECODED or len(np.unique(points, axis=0)) < len(points):
-        return False
-    return margin(weights / weights.sum()) > READABLE
+    return _from_masses(noise, weights, heavy, image, tuple(follow.tolist()))
 
 
 def _from_masses(
@@ -89,13 +131,9 @@ def label_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.linalg.norm(first - second, axis=1).max())
 
 
-def label_bend(first: np.ndarray, middle: np.ndarray, last: np.ndarray, share: float) -> float:
-    """How far the images are, half way, from the lines between those at the ends."""
-    return label_distance(middle, (1 - share) * first + share * last)
-
-
 def shaken(subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...]) -> float:
     """How far the labels move when the measure changes in its last bits."""
+
     def read(points: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
         return labels(subject, noise, (points, weights), tags)
 

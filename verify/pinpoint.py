@@ -9,17 +9,21 @@ again elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
 
 from ..numeric import AbstractDomain
+from .curves import in_step
+from .gauges import Gauge
+from .recipes import inside
 from .subject import Clock
 
-R = TypeVar("R")
-Bend = Callable[[Any, Any, Any, float], float]
+Respond = Callable[[np.ndarray], list[Any]]
+"""The responses at positions (k, n, d) of the atoms, None where one cannot be read."""
 
 STARTS = 8
 KNOTS = 9
@@ -70,50 +74,76 @@ def settles_not(
 
 
 def close_in(
-    respond: Callable[[np.ndarray], R | None],
-    distance: Callable[[R, R], float],
+    respond: Respond,
+    gauge: Gauge,
     domain: AbstractDomain,
     atoms: int,
     rng: np.random.Generator,
     clock: Clock,
-    bend: Bend | None = None,
+    at_once: int = 1,
 ) -> Closing | None:
     """Find a place of n atoms around which the response bends at every scale.
 
     Args:
-        respond: the response at positions (n, d), or None where it cannot be read.
-        distance: between two responses.
+        respond: the responses at positions (k, n, d), each None where it cannot be read.
+        gauge: tells how far the second of three responses is from straight; where it cannot, the
+            distance of the outer two counts.
         domain: where the atoms live.
         atoms: their number n.
         rng: the source of the starts and of the lines.
         clock: ends the search.
-        bend: how far the second of three responses, at a share of the way, is from straight;
-            without it the distance of the outer two counts.
+        at_once: how many starts to follow side by side.
 
     Returns:
         Ever smaller balls around the place; None where the response gets straight everywhere.
     """
 
-    def bent(first: R | None, middle: R | None, last: R | None, share: float) -> float:
-        if first is None or middle is None or last is None:
-            return -1.0
-        return distance(first, last) if bend is None else bend(first, middle, last, share)
+    lines: dict[int, list[Any]] = {}
 
-    for _ in range(STARTS):
-        centre = _homed(respond, bent, domain, domain.sample(rng, atoms), rng, clock)
+    def answer(asked: list[tuple[int, Look]]) -> list[list[float]]:
+        places = np.concatenate([look.places for _, look in asked])
+        responses = iter(respond(inside(domain, places)))
+        triples, shares = [], []
+        for number, look in asked:
+            line = lines[number] = [] if look.begins else lines[number]
+            line += islice(responses, len(look.places))
+            triples += [tuple(line[k] for k in third) for third in look.thirds]
+            shares += look.shares
+        bends = iter(gauge.bends(triples, shares))
+        return [list(islice(bends, len(look.thirds))) for _, look in asked]
+
+    seeds = rng.integers(2**31, size=STARTS)
+    for k in range(0, STARTS, at_once):
+        own = [np.random.default_rng(int(seed)) for seed in seeds[k : k + at_once]]
+        starts = [_homed(domain, domain.sample(each, atoms), each, clock) for each in own]
+        centre = next((at for at in in_step(starts, answer) if at is not None), None)
         if centre is not None:
-            return around(respond, distance, domain, centre, rng, clock)
+            return around(respond, gauge, domain, centre, rng, clock)
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a search asks on a line: the responses at more places, and how bent they are.
+
+    Places outside of the domain stand for the nearest ones in it. `thirds` are triples of places
+    seen on this line, numbered in the order of asking, the second of them at a share of the way to
+    the third; `begins` says that the line is a new one.
+    """
+
+    places: np.ndarray
+    thirds: list[tuple[int, int, int]]
+    shares: list[float]
+    begins: bool
+
+
+T = TypeVar("T")
+Asking = Generator[Look, list[float], T]
+
+
 def _homed(
-    respond: Callable[[np.ndarray], Any],
-    bent: Bend,
-    domain: AbstractDomain,
-    at: np.ndarray,
-    rng: np.random.Generator,
-    clock: Clock,
-) -> np.ndarray | None:
+    domain: AbstractDomain, at: np.ndarray, rng: np.random.Generator, clock: Clock
+) -> Asking[np.ndarray | None]:
     """The most bent place, line by line down to the last bits; None where bends fade away."""
     reach = 0.5 * domain.diameter
     bends: list[float] = []
@@ -123,7 +153,7 @@ def _homed(
         for direction in frame:
             if clock.left <= 0:
                 return None
-            at, size = _most_bent(respond, bent, domain, at, reach, direction, rng)
+            at, size = yield from _most_bent(domain, at, reach, direction, rng)
             seen = max(seen, size)
         bends.append(seen)
         if seen <= 0 or (len(bends) > 2 and seen <= FADES * bends[-3]):
@@ -133,42 +163,42 @@ def _homed(
 
 
 def _most_bent(
-    respond: Callable[[np.ndarray], Any],
-    bent: Bend,
     domain: AbstractDomain,
     at: np.ndarray,
     reach: float,
     direction: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, float]:
+) -> Asking[tuple[np.ndarray, float]]:
     """The most bent place on the line through `at`, within `reach`, and the bend there."""
     step = direction.reshape(at.shape)
-    values: dict[float, Any] = {}
-
-    def size(triple: tuple[float, float, float]) -> float:
-        left, middle, right = triple
-        for t in triple:
-            if t not in values:
-                values[t] = respond(domain.project(at + t * step))
-        share = (middle - left) / (right - left)
-        return bent(values[left], values[middle], values[right], share)
-
     knots = np.linspace(-1.0, 1.0, KNOTS)
     knots[1:-1] += rng.uniform(-0.2, 0.2, size=KNOTS - 2) / KNOTS
-    ts = [float(reach * t) for t in knots]
-    best = max(zip(ts, ts[1:], ts[2:], strict=False), key=size)
+    ts: list[float] = []
+
+    def look(fresh: list[float], thirds: list[tuple[int, int, int]]) -> Look:
+        places = at + np.array(fresh)[:, None, None] * step
+        begins = not ts
+        ts.extend(fresh)
+        shares = [(ts[j] - ts[i]) / (ts[k] - ts[i]) for i, j, k in thirds]
+        return Look(places, thirds, shares, begins)
+
+    thirds = [(k, k + 1, k + 2) for k in range(KNOTS - 2)]
+    bends = yield look([float(reach * t) for t in knots], thirds)
     for _ in range(HALVINGS):
-        left, middle, right = best
-        a, b = 0.5 * (left + middle), 0.5 * (middle + right)
-        if not left < a < middle < b < right:
+        i, j, k = thirds[int(np.argmax(bends))]
+        a, b = 0.5 * (ts[i] + ts[j]), 0.5 * (ts[j] + ts[k])
+        if not ts[i] < a < ts[j] < b < ts[k]:
             break
-        best = max(((left, a, middle), (a, middle, b), (middle, b, right)), key=size)
-    return domain.project(at + best[1] * step), size(best)
+        n = len(ts)
+        thirds = [(i, n, j), (n, j, n + 1), (j, n + 1, k)]
+        bends = yield look([a, b], thirds)
+    best = int(np.argmax(bends))
+    return domain.project(at + ts[thirds[best][1]] * step), bends[best]
 
 
 def around(
-    respond: Callable[[np.ndarray], R | None],
-    distance: Callable[[R, R], float],
+    respond: Respond,
+    gauge: Gauge,
     domain: AbstractDomain,
     centre: np.ndarray,
     rng: np.random.Generator,
@@ -178,7 +208,7 @@ def around(
     radius = 0.25 * domain.diameter
     radii, variations, pairs = [], [], []
     while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0:
-        seen = _variation(respond, distance, centre, radius, domain, rng)
+        seen = _variation(respond, gauge, centre, radius, domain, rng)
         if seen is not None:
             radii.append(radius)
             variations.append(seen[0])
@@ -187,40 +217,43 @@ def around(
     return Closing(centre, tuple(radii), tuple(variations), tuple(pairs))
 
 
+_OPPOSITE = [(2 * k + 1, 2 * k + 2) for k in range(PROBES)]
+_FROM_CENTRE = [(0, k) for k in range(1, 2 * PROBES + 1)]
+
+
 def _variation(
-    respond: Callable[[np.ndarray], R | None],
-    distance: Callable[[R, R], float],
+    respond: Respond,
+    gauge: Gauge,
     centre: np.ndarray,
     radius: float,
     domain: AbstractDomain,
     rng: np.random.Generator,
 ) -> tuple[float, tuple[np.ndarray, np.ndarray]] | None:
     """The largest distance of responses at opposite points, or at a point and the centre."""
-    places = [centre]
-    for _ in range(PROBES):
-        step = radius * _in_ball(centre.shape, rng)
-        places += [domain.project(centre + step), domain.project(centre - step)]
-    values = [respond(place) for place in places]
-    opposite = [(k, k + 1) for k in range(1, len(places), 2)]
-    best: tuple[float, tuple[np.ndarray, np.ndarray]] | None = None
-    for i, j in (*opposite, *((0, k) for k in range(1, len(places)))):
-        first, second = values[i], values[j]
-        if first is None or second is None:
-            continue
-        apart = distance(first, second)
-        if best is None or apart > best[0]:
-            best = apart, (places[i], places[j])
-    return best
+    steps = radius * _in_ball((PROBES, *centre.shape), rng)
+    both = np.stack([centre + steps, centre - steps], axis=1).reshape(-1, *centre.shape)
+    places = np.concatenate([centre[None], inside(domain, both)])
+    values = respond(places)
+    pairs = (*_OPPOSITE, *_FROM_CENTRE)
+    read = [pair for pair in pairs if all(values[k] is not None for k in pair)]
+    if not read:
+        return None
+    apart = gauge.apart([values[i] for i, _ in read], [values[j] for _, j in read])
+    widest = int(np.argmax(apart))
+    i, j = read[widest]
+    return float(apart[widest]), (places[i], places[j])
 
 
 def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    step = rng.normal(size=shape)
-    size = float(np.prod(shape))
-    return step * (rng.uniform() ** (1 / size) / np.linalg.norm(step))
+    """Random points (k, n, d) of unit balls in R^(n d)."""
+    steps = rng.normal(size=shape)
+    sizes = np.linalg.norm(steps.reshape(len(steps), -1), axis=1)
+    shrink = rng.uniform(size=len(steps)) ** (1 / steps[0].size) / sizes
+    return steps * shrink[:, None, None]
 
 
 def chase(
-    read: Callable[[np.ndarray], np.ndarray | None],
+    respond: Respond,
     domain: AbstractDomain,
     atoms: int,
     rng: np.random.Generator,
@@ -233,7 +266,8 @@ def chase(
     of all sizes are tried both ways.
 
     Args:
-        read: the response (k,) at positions (n, d), or None.
+        respond: the responses, arrays of numbers, at positions (k, n, d), each None where it cannot
+            be read.
         domain: where the atoms live.
         atoms: their number n.
         rng: the source of the start.
@@ -245,18 +279,17 @@ def chase(
     at = domain.sample(rng, atoms)
     reach = 0.5 * domain.diameter
     finest = 4e-16 * max(domain.scale, 1e-300)
-    slope, direction = _steepest(read, domain, at, 1e-5 * reach)
+    (slope,), (direction,) = _steepest(respond, domain, at[None], 1e-5 * reach)
     failures = 0
     while reach > finest and failures < 12 and clock.left > 0:
-        sizes = reach * 2.0 ** rng.uniform(-6.5, 1.0, size=10)
-        moves = [sign * size * direction for size in sizes for sign in (1, -1)]
-        trials = [domain.project(at + move) for move in moves]
-        step = max(1e-5 * reach, finest)
-        found = [(*_steepest(read, domain, trial, step), trial) for trial in trials]
-        best = max(found, key=lambda item: item[0])
-        if best[0] > 1.2 * slope:
-            reach = min(reach, 2 * float(np.linalg.norm(best[2] - at)))
-            slope, direction, at = best
+        sizes = np.repeat(reach * 2.0 ** rng.uniform(-6.5, 1.0, size=10), 2)
+        signed = sizes * np.tile([1.0, -1.0], 10)
+        trials = inside(domain, at + signed[:, None, None] * direction)
+        slopes, directions = _steepest(respond, domain, trials, max(1e-5 * reach, finest))
+        best = int(np.argmax(slopes))
+        if slopes[best] > 1.2 * slope:
+            reach = min(reach, 2 * float(np.linalg.norm(trials[best] - at)))
+            slope, direction, at = slopes[best], directions[best], trials[best]
             failures = 0
         else:
             reach /= 2
@@ -265,36 +298,42 @@ def chase(
 
 
 def _steepest(
-    read: Callable[[np.ndarray], np.ndarray | None],
-    domain: AbstractDomain,
-    at: np.ndarray,
-    step: float,
-) -> tuple[float, np.ndarray]:
-    """The largest slope of a component of the response, and its direction, of length one."""
-    here = read(at)
-    slopes = []
-    for index in np.ndindex(at.shape):
-        moved = _nudged(domain, at, index, step)
-        there = None if here is None else read(moved)
-        if here is None or there is None or moved[index] == at[index]:
-            return 0.0, np.zeros_like(at)
-        slopes.append((there - here) / (moved[index] - at[index]))
-    table = np.array(slopes)
-    size = np.linalg.norm(table, axis=0)
-    steepest = int(np.argmax(size))
-    if not size[steepest] > 0:
-        return 0.0, np.zeros_like(at)
-    return float(size[steepest]), (table[:, steepest] / size[steepest]).reshape(at.shape)
+    respond: Respond, domain: AbstractDomain, at: np.ndarray, step: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """At each of the positions (k, n, d) the largest slope of a number of the response.
+
+    Returns:
+        The slopes (k,) and their directions of length one, (k, n, d); zero where nothing is read.
+    """
+    count, size = len(at), at[0].size
+    moved, moves = _nudged(domain, at, step)
+    places = np.concatenate([at[:, None], moved], axis=1)
+    values = respond(places.reshape(-1, *at.shape[1:]))
+    slopes, directions = np.zeros(count), np.zeros_like(at)
+    for k in range(count):
+        block = values[k * (size + 1) : (k + 1) * (size + 1)]
+        if any(value is None for value in block) or not moves[k].all():
+            continue
+        numbers = np.array(block).reshape(size + 1, -1)
+        table = (numbers[1:] - numbers[0]) / moves[k][:, None]
+        sizes = np.linalg.norm(table, axis=0)
+        steepest = int(np.argmax(sizes))
+        if sizes[steepest] > 0:
+            slopes[k] = sizes[steepest]
+            directions[k] = (table[:, steepest] / sizes[steepest]).reshape(at.shape[1:])
+    return slopes, directions
 
 
-def _nudged(
-    domain: AbstractDomain, at: np.ndarray, index: tuple[int, ...], step: float
-) -> np.ndarray:
-    """`at` with one coordinate moved by `step` within the domain, backwards where that ends."""
-    for signed in (step, -step):
-        moved = at.copy()
-        moved[index] += signed
-        moved = domain.project(moved)
-        if abs(moved[index] - at[index]) > 0.1 * step:
-            break
-    return moved
+def _nudged(domain: AbstractDomain, at: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
+    """Each coordinate moved by `step` within the domain, backwards where that ends.
+
+    Returns:
+        The positions (k, n d, n, d), and by how much the coordinates have moved, (k, n d).
+    """
+    size = at[0].size
+    units = np.eye(size).reshape(size, *at.shape[1:])
+    forth, back = (inside(domain, at[:, None] + signed * units) for signed in (step, -step))
+    moves = [(((there - at[:, None]) * units).sum(axis=(2, 3))) for there in (forth, back)]
+    ahead = np.abs(moves[0]) > 0.1 * step
+    nudged = np.where(ahead[:, :, None, None], forth, back)
+    return nudged, np.where(ahead, *moves)

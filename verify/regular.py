@@ -13,9 +13,10 @@ import numpy as np
 
 from ..numeric import FiniteSet
 from .critical import climbs, closing
-from .curves import Segment, Zoom, jump_on, simpler, zoom
+from .curves import Bundle, Segment, Zoom, jump_on, simpler, zoom
 from .distance import gap
-from .labels import label_bend, label_distance, label_violation, labels, masses_of_tags, shaken
+from .gauges import Labels
+from .labels import label_violation, labels, labels_of, masses_of_tags, shaken
 from .modulus import Modulus
 from .noise import Noise
 from .paths import crossing, moving, tagged
@@ -26,6 +27,7 @@ from .vanishing import sweep
 
 _CROSSINGS = ("weights", "positions", "mass exchange", "one atom")
 _ROUNDS = 4
+_SIDE_BY_SIDE = 12
 
 
 def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Outcome:
@@ -126,21 +128,41 @@ def _jumps(
     subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome, modulus: Modulus
 ) -> Violation | None:
     rng = np.random.default_rng([seed, 11])
-    for turn in range(64):
+    for first in range(0, 64, _SIDE_BY_SIDE):
+        segments, calls = [], 64 * 2 ** (first // 24)
+        for turn in range(first, min(64, first + _SIDE_BY_SIDE)):
+            kinds = moving(subject.domain, _CROSSINGS)
+            plain = crossing(subject.domain, rng, kinds[turn % len(kinds)], lists=False)
+            if plain is not None:
+                on_support = turn % 2 == 0
+                tags = masses_of_tags(noise)
+                segments.append(_followed(plain) if on_support else tagged(plain, rng, tags))
+        found = _first_jump(subject, noise, segments, calls, clock, outcome, modulus)
+        if found is not None or clock.left <= 0:
+            return found
+    return None
+
+
+def _first_jump(
+    subject: Subject,
+    noise: Noise,
+    segments: list[Segment],
+    calls: int,
+    clock: Clock,
+    outcome: Outcome,
+    modulus: Modulus,
+) -> Violation | None:
+    """The first jump along the segments, side by side where the map takes many measures at once."""
+    at_once = len(segments) if subject.together > 1 else 1
+    for k in range(0, len(segments), max(1, at_once)):
         if clock.left <= 0:
             return None
-        kinds = moving(subject.domain, _CROSSINGS)
-        kind = kinds[turn % len(kinds)]
-        plain = crossing(subject.domain, rng, kind, lists=False)
-        if plain is None:
-            continue
-        on_support = turn % 2 == 0
-        segment = _followed(plain) if on_support else tagged(plain, rng, masses_of_tags(noise))
-        calls = 64 * 2 ** (turn // 24)
-        found = _jump_along(subject, noise, segment, calls, clock, modulus)
-        outcome.searched += 1
-        if found is not None:
-            return _simplest(subject, noise, segment, found, clock)
+        some = segments[k : k + at_once]
+        seen = _jumps_along(subject, noise, some, calls, clock, modulus)
+        outcome.searched += len(some)
+        for segment, found in zip(some, seen, strict=True):
+            if found is not None:
+                return _simplest(subject, noise, segment, found, clock)
     return None
 
 
@@ -156,37 +178,58 @@ def _followed(segment: Segment) -> Segment:
     )
 
 
-def _jump_along(
-    subject: Subject, noise: Noise, segment: Segment, calls: int, clock: Clock, modulus: Modulus
-) -> Violation | None:
-    if not segment.tags:
-        return None
+def _jumps_along(
+    subject: Subject,
+    noise: Noise,
+    segments: list[Segment],
+    calls: int,
+    clock: Clock,
+    modulus: Modulus,
+) -> list[Violation | None]:
+    """For each segment, a jump of the images of its tags along it or None."""
+    bundle = Bundle(segments)
+    most = max(len(segment.tags) for segment in segments)
+    follow = np.array([_repeated(segment.tags, most) for segment in segments])
 
-    def respond(t: float) -> np.ndarray | None:
-        return labels(subject, noise, segment.at(t), segment.tags)
+    def respond(which: list[int], ts: list[float]) -> list[np.ndarray | None]:
+        return labels_of(subject, noise, bundle.at(which, ts), follow[which])
 
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
-    bend = label_bend if segment.kind != "one atom" else None  # as for `continuous`
-    found = zoom(respond, label_distance, calls=calls, floor=floor, clock=clock, bend=bend)
-    if found is not None:
-        found.record(modulus, segment)
+    bends = [segment.kind != "one atom" for segment in segments]  # as for `continuous`
+    zooms = zoom(respond, Labels(), bends, calls=calls, floor=floor, clock=clock)
+    return [
+        None if found is None else _looked_at(subject, noise, segment, found, modulus)
+        for segment, found in zip(segments, zooms, strict=True)
+    ]
+
+
+def _repeated(tags: tuple[int, ...], most: int) -> tuple[int, ...]:
+    return tags + tags[:1] * (most - len(tags))
+
+
+def _looked_at(
+    subject: Subject, noise: Noise, segment: Segment, found: Zoom, modulus: Modulus
+) -> Violation | None:
+    """The violation, if the steepest place of a segment is a jump of the image of a tag."""
+    found.record(modulus, segment)
     if not jump_on(found, noise.threshold, noise.resolution):
         return None
-    assert found is not None
     for t in found.middle():
         if shaken(subject, noise, segment.at(t), segment.tags) > 0.1 * found.rise:
             return None
-    return _tag_jump(segment, found, respond, noise)
+    return _tag_jump(subject, noise, segment, found)
 
 
-def _tag_jump(segment: Segment, found: Zoom, respond, noise: Noise) -> Violation | None:
+def _tag_jump(subject: Subject, noise: Noise, segment: Segment, found: Zoom) -> Violation | None:
     left, right = (segment.at(t) for t in found.intervals[-1])
-    if gap(left, right) > 1e-6 * segment.domain.diameter:
+    distance = gap(left, right)
+    if distance > 1e-6 * segment.domain.diameter:
         return None  # the projection on the domain tore the path, not the map
-    first, second = (respond(t) for t in found.intervals[-1])
+    first, second = (labels(subject, noise, atoms, segment.tags) for atoms in (left, right))
+    if first is None or second is None:
+        return None
     rises = np.linalg.norm(first - second, axis=1)
     tag = segment.tags[int(np.argmax(rises))]
-    distance = gap(left, right)
     return label_violation(
         "tag-jump",
         (left, right),
@@ -205,7 +248,7 @@ def _simplest(
     last = [found]
 
     def fails(trial: Segment) -> bool:
-        again = _jump_along(subject, noise, trial, 64, clock, Modulus(np.inf))
+        (again,) = _jumps_along(subject, noise, [trial], 64, clock, Modulus(np.inf))
         if again is None or again.numbers["defect"] < 0.1 * found.numbers["defect"]:
             return False
         last[:] = [again]
@@ -234,10 +277,7 @@ def _list_jumps(
             "positions", (start, weights), (end, weights), subject.domain, tuple(range(n))
         )
         calls = 64 * 2 ** (turn // 32)
-        found = _jump_along(subject, noise, segment, calls, clock, modulus)
-        outcome.searched += 1
+        found = _first_jump(subject, noise, [segment], calls, clock, outcome, modulus)
         if found is not None:
-            return _simplest(subject, noise, segment, found, clock)
+            return found
     return None
-
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .curves import exponents, oscillation, persists
-from .labels import label_violation, labels
+from .labels import label_violation, labels_of
 from .noise import Noise
-from .subject import Atoms, Clock, Subject
+from .subject import Atoms, Clock, Stack, Subject
 from .trials import Violation
 
 
@@ -26,13 +26,21 @@ def sweep(
     n = len(points)
     spots = np.concatenate([points, x[None]])
 
+    def measures(masses: np.ndarray) -> Stack:
+        shares = np.column_stack([weights * (1 - masses[:, None]), masses])
+        return np.broadcast_to(spots, (len(masses), *spots.shape)), shares
+
     def measure(mass: float) -> Atoms:
-        return spots, np.append(weights * (1 - mass), mass)
+        (places,), (shares,) = measures(np.array([mass]))
+        return places, shares
 
     def values(exps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        seen = [(10.0**u, labels(subject, noise, measure(10.0**u), (n,))) for u in exps]
-        kept = [(t, value[0]) for t, value in seen if value is not None]
-        return np.array([t for t, _ in kept]), np.array([value for _, value in kept])
+        masses = 10.0**exps
+        seen = labels_of(subject, noise, measures(masses), np.array([[n]]))
+        read = [
+            (mass, value[0]) for mass, value in zip(masses, seen, strict=True) if value is not None
+        ]
+        return np.array([mass for mass, _ in read]), np.array([image for _, image in read])
 
     def reach(exps: np.ndarray) -> Violation | None:
         masses, images = values(exps)

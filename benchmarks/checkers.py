@@ -23,7 +23,7 @@ def rows(name):
     for condition in ("well-defined", "continuous", "B1", "B2"):
         subject = Subject(CATALOGUE[name].build())
         noise = measure_noise(subject, 0, Clock(5.0))
-        sizes = affordable_sizes(subject, Clock(SECONDS), 0)
+        sizes, _ = affordable_sizes(subject, Clock(SECONDS), 0)
         calls, inside = subject.calls, subject.seconds
         clock = Clock(SECONDS)
         if condition == "well-defined":

@@ -20,6 +20,8 @@ from pushforward.symbolic import (
     gibbs,
     integral,
 )
+from pushforward.verify.subject import Clock, Subject
+from pushforward.verify.trials import affordable_sizes
 
 POINTS = np.array([[0.0, 0.5], [0.25, -0.5]])
 WEIGHTS = np.array([0.25, 0.75])
@@ -179,7 +181,9 @@ def test_a_budget_may_be_a_number_of_any_library():
 
 def test_what_was_never_tried_is_undecided():
     report = pf.verify(GOOD, budget=1e-9)
-    assert {finding.verdict for finding in report.conditions.values()} == {"undecided"}
+    verdicts = {name: finding.verdict for name, finding in report.conditions.items()}
+    assert verdicts["continuous"] == verdicts["B2"] == "undecided"
+    assert report["well-defined"].evidence["independent draws"] == 1  # one trial, come what may
 
 
 def test_images_of_two_dimensions_are_no_map():
@@ -217,3 +221,34 @@ def test_an_interrupt_keeps_what_was_found():
     report = pf.verify(pf.MeasureMap(fn, LINE), budget=2)
     assert report["well-defined"].verdict == "refuted"
     assert report["B2"].verdict == "not-applicable"
+
+
+def _slow(fn, seconds=0.02):
+    def waits(points):
+        time.sleep(seconds)
+        return fn(points)
+
+    return pf.TokenMap(waits, pf.Box([-1.0], [1.0]))
+
+
+def test_a_slow_map_is_tried_once_however_small_the_budget():
+    report = pf.verify(_slow(lambda p: p - p.mean(0)), budget=0.05)
+    assert report["well-defined"].evidence["independent draws"] >= 1
+    assert report["well-defined"].verdict == "tested"
+    assert "a call takes 0.0" in report["continuous"].reason
+
+
+def test_a_slow_map_that_sums_is_refuted_by_its_first_trial():
+    wrong = pf.verify(_slow(lambda p: p - p.sum(0)), conditions=["well-defined"], budget=0.05)
+    assert wrong["well-defined"].verdict == "refuted"
+
+
+def test_a_failure_met_while_the_time_of_calls_is_measured_counts():
+    def fails_on_three(points, weights, x):
+        if len(points) == 3:
+            raise RuntimeError("three")
+        return x
+
+    subject = Subject(pf.InContextMap(fails_on_three, pf.Ball(2)))
+    sizes, failed = affordable_sizes(subject, Clock(600.0), 0)
+    assert failed is not None and "three" in failed.reason and 3 in sizes

@@ -15,6 +15,8 @@ from .subject import Atoms, Clock, Subject, Undefined, Unsupported
 
 R = TypeVar("R")
 _EPS = {"float64": 2.3e-16, "float32": 1.2e-7, "float16": 9.8e-4, "bfloat16": 7.9e-3}
+_STEPS = (1e-9, 1e-8)
+_FEW = 60  # calls: where the budget affords no more, noise is measured on one measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,6 @@ class Noise:
         return max(1e-6, 1e3 * _EPS[self.precision])
 
 
-
 def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
     """Estimate the noise on generic measures.
 
@@ -60,12 +61,12 @@ def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
         try:
             image = subject.push(*atoms)
             images.append(image)
-            residues.append(_residue(subject, atoms, image, rng))
+            slow = _FEW * subject.seconds / subject.calls > clock.whole.left
+            residues.append(_residue(subject, atoms, image, rng, _STEPS[slow:]))
         except (Undefined, Unsupported):
             continue
-        slow = clock.whole.left < 0.5 * clock.whole.seconds
-        if clock.left <= 0 and (k >= 3 or slow):
-            break  # one or two measures say too little, however small the budget
+        if slow or (clock.left <= 0 and k >= 3):
+            break  # one or two measures say too little, if there is time for more
     if not images:
         return Noise(0.0, subject.domain.diameter, subject.domain.diameter, "float64")
     # the second largest, if there are several: one step may have crossed a jump
@@ -82,12 +83,18 @@ def measure_noise(subject: Subject, seed: int, clock: Clock) -> Noise:
     return Noise(value, scale, diameter, precision, max(of_inputs, value / max(scale, 1e-300)))
 
 
-def _residue(subject: Subject, atoms: Atoms, image: Atoms, rng: np.random.Generator) -> float:
+def _residue(
+    subject: Subject,
+    atoms: Atoms,
+    image: Atoms,
+    rng: np.random.Generator,
+    steps: tuple[float, ...],
+) -> float:
     points, weights = atoms
     if gap(subject.push(points, weights), image) > 1e-6 * max(spread(image), 1e-300):
         return 0.0  # random, not noisy: `well-defined` says so
     step = subject.domain.diameter * rng.normal(size=points.shape)
-    return max(_second_difference(subject, atoms, image, h * step) for h in (1e-9, 1e-8))
+    return max(_second_difference(subject, atoms, image, h * step) for h in steps)
 
 
 def _second_difference(subject: Subject, atoms: Atoms, image: Atoms, step: np.ndarray) -> float:

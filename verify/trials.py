@@ -56,21 +56,29 @@ SMALL = 16
 SIZES = (1, 2, 3, 4, 5, 6, 8, 12, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
-def affordable_sizes(subject: Subject, clock: Clock, seed: int) -> tuple[int, ...]:
-    """Numbers of atoms whose call costs at most 1/100 of the time left, at least up to 8."""
+def affordable_sizes(
+    subject: Subject, clock: Clock, seed: int
+) -> tuple[tuple[int, ...], Undefined | None]:
+    """Numbers of atoms whose call costs at most 1/100 of the time left, at least up to 8.
+
+    Also what went wrong where the map is not defined on the measure that was tried.
+    """
     rng = np.random.default_rng([seed, 2])
     kept: list[int] = []
+    failed: Undefined | None = None
     limit = max(0.0, clock.left) / 100
     for size in SIZES:
         before = subject.seconds
         try:
             subject.push(*Recipe(size, int(rng.integers(2**31))).build(subject.domain, equal=True))
-        except (Undefined, Unsupported):
+        except Undefined as undefined:
+            failed = failed or undefined
+        except Unsupported:
             pass
         kept.append(size)
-        if subject.seconds - before > limit and size >= 8:
+        if subject.seconds - before > limit:
             break
-    return tuple(kept)
+    return SIZES[: max(len(kept), SIZES.index(8) + 1)], failed
 
 
 def run_trials(
@@ -90,10 +98,10 @@ def run_trials(
     """
     half = clock.share(0.6)
     recipe = _drawn(np.random.default_rng([seed, 3]), sizes, 8 if subject.together == 1 else 64)
-    while half.left > 0 and outcome.drawn < DRAWS:
+    while (half.left > 0 or not outcome.drawn) and outcome.drawn < DRAWS:
         group = [next(recipe) for _ in range(min(DRAWS, subject.together))]
         for stack, of in _stacked(group, subject.domain, equal):
-            if half.left <= 0:
+            if half.left <= 0 and outcome.drawn:
                 break
             found = trial(stack, of)
             outcome.drawn += len(stack[1])

@@ -39,6 +39,8 @@ BUDGETS = {"quick": 5.0, "standard": 30.0, "thorough": 600.0}
 SHARES = {"well-defined": 2.0, "continuous": 3.0, "B1": 1.0, "B2": 5.0, "vlasov": 3.0}
 THEOREM = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
 
+# lists of so many tokens are asked for however long a call takes
+LEAST_LIST = 64
 # the relative spacing of float16: coarser steps may be meant
 ROUNDED = 2.0**-10
 _COARSE = "a type shorter than float16 inside, or a quantisation, which is discontinuous"
@@ -163,6 +165,7 @@ class _Run:
         self.origin = origin(candidate, target)
         self.noise = Noise(0.0, 1.0, 1.0, "float64")
         self.sizes: tuple[int, ...] = (1, 2, 3, 4)
+        self.failed: Undefined | None = None
 
     def findings(self, wanted: tuple[str, ...]) -> dict[str, Finding]:
         found: dict[str, Finding] = {}
@@ -195,8 +198,8 @@ class _Run:
         # A defect must exceed 1000 times the noise, and 10 times what an adaptive flow promises.
         accuracy = own_accuracy(self.subject, self.seed) / 100
         self.noise = replace(self.noise, value=max(self.noise.value, accuracy))
-        self.sizes = affordable_sizes(self.subject, self.clock, self.seed)
-        self.subject.largest = max(self.sizes)
+        self.sizes, self.failed = affordable_sizes(self.subject, self.clock, self.seed)
+        self.subject.largest = max(LEAST_LIST, *self.sizes)
 
     def _hung(self, found: dict[str, Finding], wanted: tuple[str, ...], stop: OutOfTime) -> None:
         n = 0 if stop.atoms is None else len(stop.atoms[0])
@@ -222,7 +225,9 @@ class _Run:
         except OutOfTime as stop:
             if stop.atoms is not None:
                 raise
-            return Finding(name, "undecided", _UNTRIED)
+            return Finding(name, "undecided", self._untried())
+        if name == "well-defined" and outcome.violation is None and self.failed is not None:
+            return self._undefined(name, found, self.failed)
         return self._judged(name, outcome, refusal)
 
     def _check(self, name: str, clock: Clock) -> Outcome:
@@ -274,7 +279,7 @@ class _Run:
         if outcome.undecided:
             return Finding(name, "undecided", outcome.reason + refusal, evidence)
         if not outcome.drawn + outcome.searched:
-            return Finding(name, "undecided", _UNTRIED + refusal, evidence)
+            return Finding(name, "undecided", self._untried() + refusal, evidence)
         reason = outcome.reason or _tested(name, outcome)
         steps = self.subject.steps
         if steps:
@@ -285,6 +290,13 @@ class _Run:
         if steps:
             reason += f" (it moves in steps of {steps:.1g} everywhere, as rounding makes them)"
         return Finding(name, "tested", reason + self._resolution() + refusal, evidence)
+
+    def _untried(self) -> str:
+        """Why nothing was tried, and which budget would do."""
+        one = self.subject.seconds / max(1, self.subject.calls)
+        if one < 1e-3 * self.clock.seconds:
+            return _UNTRIED
+        return f"{_UNTRIED}: a call takes {one:.2g} s, so give it {max(400 * one, 1.0):.0f} s"
 
     def _resolution(self) -> str:
         if self.noise.precision == "float64":
@@ -350,11 +362,13 @@ def _blocked(name: str, found: dict[str, Finding]) -> Finding | None:
 
 
 def _tested(name: str, outcome: Outcome) -> str:
-    share = f"at 95 % fewer than {outcome.failing_share():.2g} of the drawn distribution fail"
+    share = f"; at 95 % fewer than {outcome.failing_share():.2g} of the drawn distribution fail"
+    share = share if outcome.failing_share() < 1 else ""
+    drawn = f"measure{'s' * (outcome.drawn != 1)}"
     if name == "well-defined":
         return (
-            f"no way of writing {outcome.drawn} drawn measures ({outcome.searched} more searched) "
-            f"changes the image; {share}"
+            f"no way of writing {outcome.drawn} drawn {drawn} ({outcome.searched} more searched) "
+            f"changes the image{share}"
         )
     if name == "continuous":
         return (
@@ -362,7 +376,7 @@ def _tested(name: str, outcome: Outcome) -> str:
             f"{outcome.evidence['finest distance']:.0e}"
         )
     if name == "B1":
-        return f"the images of {outcome.drawn} tagged measures carry the input weights; {share}"
+        return f"the images of {outcome.drawn} tagged {drawn} carry the input weights{share}"
     slope = outcome.evidence.get("steepest slope")
     steep = f"; steepest slope seen {slope:.3g}" if slope else ""
     return (

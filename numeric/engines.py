@@ -202,23 +202,24 @@ def _mpmath(request: Request) -> Any:
     return request.answer(value.astype(np.float64))
 
 
-_REFUSED: set[str] = set()
-"""Digests of programs without a kernel here: `auto` does not try again."""
+_REFUSED: set[tuple] = set()
+"""Engines with programs, by digest and shapes, that have no kernel there: `auto` tries once."""
 
 
 def _auto(request: Request, eager: bool = False) -> Any:
     fewest = 0 if eager else PAIRS_FOR_NATIVE
     wanted = type(request.like) is np.ndarray and request.pairs >= fewest
-    if wanted and compiler() and request.program.digest not in _REFUSED:
+    tried = request.program.digest, request.inputs.shapes(request.program)
+    if wanted and compiler() and ("native", *tried) not in _REFUSED:
         try:
             return _compiled(request)
         except (Unsupported, CompilerMissing):
-            _REFUSED.add(request.program.digest)
-    if array_api_compat.is_cupy_array(request.like) and request.program.digest not in _REFUSED:
+            _REFUSED.add(("native", *tried))
+    if array_api_compat.is_cupy_array(request.like) and ("cuda", *tried) not in _REFUSED:
         try:
             return evaluate_cuda(request.program, request.in_dtype(), request.order)
         except (Unsupported, CudaMissing):
-            _REFUSED.add(request.program.digest)
+            _REFUSED.add(("cuda", *tried))
     return _reference(request) if without_code(request.program) else _numpy(request)
 
 

@@ -324,6 +324,28 @@ def test_what_has_no_kernel_is_said_by_name_and_left_by_auto():
     )
 
 
+def test_what_is_refused_for_its_size_is_taken_at_another(monkeypatch):
+    from pushforward.numeric import engines
+
+    taken, make = [], engines.evaluate_native
+
+    def evaluate_small(program, inputs, order):
+        if inputs.points["x"].shape[1] > 3:
+            raise Unsupported("more components than fit on the stack")
+        return taken.append(1) or make(program, inputs, order)
+
+    monkeypatch.setattr(engines, "evaluate_native", evaluate_small)
+    monkeypatch.setattr(native_calls, "caller", lambda *_: None)
+    bound = SymbolicMap(gibbs(y + x, y, mu, energy=dot(x, y)), x, mu).bind()
+    large, small = np.random.default_rng(0).normal(size=(2, 200, 5)) / 9
+    assert bound(large, None, large).shape == (200, 5) and not taken
+    np.testing.assert_array_equal(
+        bound(small[:, :3], None, small[:, :3]),
+        bound(small[:, :3], None, small[:, :3], engine="native"),
+    )
+    assert len(taken) == 2
+
+
 def test_no_compiler_is_said_by_name_and_left_by_auto(monkeypatch):
     from pushforward.numeric import engines
 

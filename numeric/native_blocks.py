@@ -283,7 +283,7 @@ class BlockWriter(StepWriter):
         for a in places:
             yield f"  const T *f{a} = {source} + (j + {a} < j1 ? j + {a} : j) * {n};"
         yield f"  V {', '.join(f's{u}{a}' for u in block for a in places)};"
-        yield from indented(_first_and_more("c", str(n), component, 16))
+        yield from indented(_first_and_more("c", str(n), component, 4))
         for a in places if offset else ():
             adds = " ".join(f"s{u}{a} += b;" for u in block)
             yield f"  {{ const V b = {offset(a)}; {adds} }}"  # pyright: ignore

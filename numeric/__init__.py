@@ -26,6 +26,7 @@ from .flows import integrate as integrate
 from .measures import DiscreteMeasure as DiscreteMeasure
 from .random_batches import Estimate as Estimate
 from .tensors import BoundTensor as BoundTensor, BoundTokenJacobian as BoundTokenJacobian
+from .trajectories import Trajectory as Trajectory
 from .transport import Transport as Transport, wasserstein as wasserstein
 from .transport_bounds import (
     TransportBounds as TransportBounds,

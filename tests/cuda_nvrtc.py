@@ -43,7 +43,8 @@ def compiled(text, architecture, what):
     name = text.encode(), b"kernel.cu"
     assert not library.nvrtcCreateProgram(ctypes.byref(program), *name, 0, None, None)
     real = f"sm_{architecture}" if what == "CUBIN" else f"compute_{architecture}"
-    options = [f"--gpu-architecture={real}", "--std=c++17", "--ptxas-options=-v"]
+    # CuPy adds `-ftz=true` to what it is given.
+    options = [f"--gpu-architecture={real}", "--std=c++17", "--ptxas-options=-v", "--ftz=true"]
     array = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
     failed = library.nvrtcCompileProgram(program, len(options), array)
     log = _read(library.nvrtcGetProgramLogSize, library.nvrtcGetProgramLog, program).decode()

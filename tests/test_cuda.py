@@ -5,6 +5,7 @@ The text is the one that a device gets. With a device, `-m gpu` runs the same ma
 
 import ctypes
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -183,6 +184,33 @@ def test_large_scores_in_float32(scale, folder):
     given = [cast(inputs, np.float32)]
     got = Host(program, given, folder, Layout(1, 32, 4)).run(given, ("x",))[0]
     close(program, inputs, ("x",), got, np.float32)
+
+
+@pytest.mark.parametrize("scale", [1e-36, 1e-38, 1e-41])
+def test_numbers_too_small_for_float32(scale, folder):
+    """Zero on a device, within the bound: weights, coordinates, products and results."""
+    inner = gibbs(y, y, mu, energy=dot(x, y))
+    source = SymbolicMap(stack(inner, integral(y, y, mu), sp.exp(-component(x, 0)) * inner), x, mu)
+    program, inputs = lower(source.term), cloud(100, 20, 2)
+    points, weights = inputs.measures["mu"]
+    sizes = np.random.default_rng(0).choice([1.0, scale], size=(2, len(weights)))
+    measures = {"mu": (points * sizes[0][:, None], weights * sizes[1])}
+    queries = {"x": np.concatenate([inputs.points["x"], [[85.0, 0.0], [-scale, scale]]])}
+    inputs = Inputs(queries, measures, inputs.parameters)
+    given = [cast(inputs, np.float32)]
+    got = Host(program, given, folder, Layout(1, 32, 4)).run(given, ("x",))[0]
+    close(program, inputs, ("x",), got, np.float32)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="flushes on x86 alone")
+def test_the_host_flushes_as_a_device_does(folder):
+    program = lower(2 * x)
+    inputs = Inputs({"x": np.array([[1e-40, 1e-37]])}, cloud(1, 1, 2).measures, {})
+    for dtype, first in ((np.float32, 0.0), (np.float64, 2e-40)):
+        given = [cast(inputs, dtype)]
+        got = Host(program, given, folder, Layout(1, 32, 4)).run(given, ("x",))[0]
+        assert got[0, 0] == first and got[0, 1] == dtype(1e-37) * 2
+    assert np.float32(1e-40) * np.float32(2) > 0
 
 
 def test_higher_cumulants_and_several_measures(folder):

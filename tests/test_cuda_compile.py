@@ -94,7 +94,7 @@ def test_a_root_that_is_divided_by_is_one_instruction():
     term = benchmark().ALIGNMENT.term
     shapes = cloud(1, 1, 3).shapes(lower(term))
     ptx, _ = compiled(render_cuda(lower(term), shapes, 32, Layout(4, 128, 4)).text, 90, "PTX")
-    assert b"rsqrt.approx.f32" in ptx and b"sqrt.rn" not in ptx and b"div." not in ptx
+    assert b"rsqrt.approx.ftz.f32" in ptx and b"sqrt.rn" not in ptx and b"div." not in ptx
 
 
 def test_atoms_are_read_16_bytes_at_a_time():

@@ -33,7 +33,8 @@ from .trials import Outcome, Violation
 
 _TURNS = 4000
 _CLOSINGS = {24: 1, 48: 2, 96: 1, 192: 2}
-"""After so many paths a singular measure of so many atoms is closed in on."""
+"""After so many paths, twice as many where they cost little, a singular measure of so many atoms is
+closed in on."""
 LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
 
@@ -51,17 +52,19 @@ def check_continuous(
     paths = _paths(subject, seed)
     finest = 1.0
     modulus = Modulus(noise.threshold)
-    turn = 0
+    turn, often = 0, 1 if subject.together == 1 else 2
+    closings = {often * after: atoms for after, atoms in _CLOSINGS.items()}
     if subject.lists:
         outcome.violation = _rare_token(subject, noise, seed, work, outcome)
     while outcome.violation is None and work.left > 0 and turn < _TURNS:
-        if turn in _CLOSINGS and not isinstance(subject.domain, FiniteSet):
-            closing, atoms = work.share(0.5), _CLOSINGS[turn]
+        if turn in closings and not isinstance(subject.domain, FiniteSet):
+            closing, atoms = work.share(0.5), closings[turn]
             outcome.searched += 1
             outcome.violation = _closing(subject, noise, [seed, turn], closing, atoms)
             if outcome.violation is not None:
                 break
-        segments = list(islice(paths, _group(subject, turn)))
+        group = 1 if subject.together == 1 else _until_closing(closings, turn)
+        segments = list(islice(paths, group))
         if not segments:
             break  # nothing moves: finitely many lists of each length
         calls = min(1024, 64 * 2 ** (turn // 96))
@@ -83,11 +86,9 @@ def check_continuous(
     return outcome
 
 
-def _group(subject: Subject, turn: int) -> int:
-    """How many paths to follow side by side: up to the next closing in, 96 after the last one."""
-    if subject.together == 1:
-        return 1
-    return next((later for later in sorted(_CLOSINGS) if later > turn), turn + 96) - turn
+def _until_closing(closings: dict[int, int], turn: int) -> int:
+    """How many paths to follow side by side: up to the next closing in, 192 after the last one."""
+    return next((later for later in closings if later > turn), turn + 192) - turn
 
 
 def _paths(subject: Subject, seed: int) -> Iterator[tuple[Segment, bool]]:

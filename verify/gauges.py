@@ -21,6 +21,9 @@ Split = tuple[float, float, float]
 how far the second is from straight; infinite where that is not known, NaN where it is None."""
 
 
+_FROM = np.array([0, 1, 1])
+
+
 class Gauge(ABC):
     """Distances of responses, pair by pair, none of them None."""
 
@@ -55,7 +58,8 @@ class Gauge(ABC):
 
 
 def _is_whole(triple: Triple) -> bool:
-    return all(response is not None for response in triple)
+    left, middle, right = triple
+    return left is not None and middle is not None and right is not None
 
 
 class Distances(Gauge):
@@ -117,4 +121,4 @@ def _steps(values: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarra
     three = values.reshape(-1, 3, *values.shape[1:])
     s = share.reshape(-1, *[1] * (values.ndim - 1))
     straight = (1 - s) * three[:, 0] + s * three[:, 2]
-    return three[:, (0, 1, 1)], np.concatenate([three[:, 1:], straight[:, None]], axis=1)
+    return three.take(_FROM, axis=1), np.concatenate([three[:, 1:], straight[:, None]], axis=1)

@@ -56,7 +56,7 @@ class Bound:
         """What the term is: "map", "field", "jacobian", "flat_derivative", ..."""
         return self.map.kind
 
-    @property
+    @cached_property
     def point_names(self) -> tuple[str, ...]:
         """The names of the point arguments in the order of the dimensions of the values."""
         return tuple(point.name for point in (self.map.x, *self.map.points))
@@ -78,6 +78,12 @@ class Bound:
             {**self.parameters, **{name: np.zeros(()) for name in self._time_name}},
         )
         return inputs.shapes(self.program)[self.program.result.index][0]
+
+    @cached_property
+    def _further_names(self) -> tuple[str, ...]:
+        """What a call takes by name: points, the time, and further measures."""
+        measures = (nu.name for nu in self.map.others)
+        return (*self.point_names[1:], *self._time_name, *measures)
 
     @property
     def _time_name(self) -> tuple[str, ...]:
@@ -292,9 +298,12 @@ class Bound:
         self, points: Any, weights: Any, x: Any, dtype: Any, others: Mapping[str, Any]
     ) -> Request:
         """The checked inputs of a call, ready for an engine."""
+        if dtype is None and not others:
+            request = self._plain_request(points, weights, x)
+            if request is not None:
+                return request
         measures = tuple(nu.name for nu in self.map.others)
-        names = (*self.point_names[1:], *self._time_name, *measures)
-        _check_names(names, others, self.kind)
+        _check_names(self._further_names, others, self.kind)
         points = _rows(points, "points", atoms=True)
         named = {self.point_names[0]: _rows(x, "x", like=points)}
         named |= {name: _rows(others[name], name, like=points) for name in self.point_names[1:]}
@@ -306,6 +315,31 @@ class Bound:
         inputs = Inputs(named, given, parameters)
         inputs.shapes(self.program)
         return Request(self.program, inputs, self.point_names, _dtype(dtype, atoms, named))
+
+    def _plain_request(self, points: Any, weights: Any, x: Any) -> Request | None:
+        """The request of a call that is as it should be; None where it needs a closer look.
+
+        That is one measure and its queries alone, in NumPy arrays of one floating type, finite and
+        with positive weights. With few points the closer look takes longer than the evaluation.
+        """
+        if self._further_names or type(points) is not np.ndarray or points.dtype.char not in "fd":
+            return None
+        if points.ndim != 2 or not points.size:
+            return None
+        if weights is None:
+            weights = np.full(len(points), 1.0 / len(points), points.dtype)
+        for array in (weights, x):
+            if type(array) is not np.ndarray or array.dtype != points.dtype:
+                return None
+        if weights.shape != points.shape[:1] or x.ndim != 2 or not x.shape[1]:
+            return None
+        finite = all(np.isfinite(array).all() for array in (points, weights, x))
+        if not finite or not (weights > 0).all():
+            return None
+        measures = {self.map.mu.name: (points, weights)}
+        inputs = Inputs({self.point_names[0]: x}, measures, self.parameters)
+        inputs.shapes(self.program)
+        return Request(self.program, inputs, self.point_names, points.dtype)
 
 
 class BoundField(Bound):

@@ -14,6 +14,7 @@ from .native_driver import REFUSED, Signature, parameters
 from .program import Program
 from .shapes import component_shapes
 
+_LONG = np.dtype(ctypes.c_long)
 Measured = tuple[np.ndarray, np.ndarray]
 
 
@@ -138,7 +139,7 @@ def quick(
 
 def _one(kernel: Caller, rows: list, points: np.ndarray, weights: np.ndarray) -> Any:
     counts = [len(row) for row in rows]
-    ends = [np.array((0, count), np.dtype(ctypes.c_long)) for count in (*counts, len(points))]
+    ends = [np.array((0, count), _LONG) for count in (*counts, len(points))]
     value = kernel(rows, [(points, weights)], ends)
     if value is None and (weights >= 0).all() and weights.any():
         kept = np.flatnonzero(weights)
@@ -156,7 +157,7 @@ def ragged(
     kernel = caller(bound, points.dtype, (x.shape[1], points.shape[1]))
     if kernel is None:
         return None
-    ends = [np.ascontiguousarray(o, np.dtype(ctypes.c_long)) for o in (queries, atoms)]
+    ends = [np.ascontiguousarray(o, _LONG) for o in (queries, atoms)]
     _check_ragged(points, weights, x, ends)
     return kernel([x], [(points, weights)], ends)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count, islice
 from typing import Any
 
@@ -28,6 +28,7 @@ from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
 from .pinpoint import STARTS, close_in, settles_not
+from .steps import only_rounding
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
@@ -188,7 +189,14 @@ def _looked_at(
     shaken = max(_jitter(subject, segment.at(t)) for t in found.middle())
     if shaken > 0.1 * found.rise:
         return _Seen(found.rise, width)
+    place = segment.at(found.intervals[-1][0])
+    if only_rounding(subject, subject.push, _fast(subject), place, found.rise):
+        return _Seen(found.rise, width)
     return _Seen(found.rise, width, _jump(segment, found, noise))
+
+
+def _fast(subject: Subject) -> Callable[[Atoms, Atoms], float]:
+    return moved if _moves_rows(subject) else gap
 
 
 def _measured(subject: Subject, noise: Noise, segment: Segment, found: Zoom) -> Zoom:
@@ -343,6 +351,8 @@ def _closing(
         return None
     widest = max(range(len(exact) - 6, len(exact)), key=lambda k: exact[k])
     first, second = found.pairs[widest]
+    if only_rounding(subject, subject.push, _fast(subject), (first, weights), exact[widest]):
+        return None
     distance = gap((first, weights), (second, weights))
     numbers = {"defect": exact[widest], "threshold": noise.threshold, "distance": distance}
     return Violation(

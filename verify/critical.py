@@ -9,7 +9,7 @@ import numpy as np
 from ..numeric import AbstractDomain
 from .climb import DONE, STARTS, Climb, climb
 from .gauges import Labels
-from .labels import label_violation, labels, labels_of, masses_of_tags, shaken
+from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
 from .noise import Noise
 from .pinpoint import STARTS as BEGINNINGS, Closing, around, chase, close_in
 from .recipes import generic_weights, inside
@@ -30,6 +30,8 @@ def closing(
     tags = subject.domain.sample(rng, 2)
     masses = np.array(masses_of_tags(noise))
     own = generic_weights(rng, atoms)
+    if atoms > 1 and rng.random() < 0.5:
+        own = np.full(atoms, 1 / atoms)  # a symmetric measure may be the singular one
 
     follow = (atoms, atoms + 1)
 
@@ -83,6 +85,8 @@ def _closed_in(
     if images[0] is None or images[1] is None:
         return None
     rises = np.linalg.norm(images[0] - images[1], axis=1)
+    if rounded(subject, noise, measure(first), follow, float(rises.max())):
+        return None
     return label_violation(
         "tag-jump",
         (measure(first), measure(second)),

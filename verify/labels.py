@@ -14,6 +14,7 @@ import numpy as np
 
 from .candidates import TokenMap
 from .noise import Noise, jitter
+from .steps import only_rounding
 from .subject import Atoms, Stack, Subject, Unsupported
 from .tagging import LARGEST_DECODED, decode, margin
 from .trials import Violation
@@ -138,6 +139,17 @@ def shaken(subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...]) 
         return labels(subject, noise, (points, weights), tags)
 
     return jitter(read, label_distance, atoms, subject.domain)
+
+
+def rounded(
+    subject: Subject, noise: Noise, atoms: Atoms, tags: tuple[int, ...], defect: float
+) -> bool:
+    """Whether a change of the labels is no larger than the steps of rounding all around."""
+
+    def read(points: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        return labels(subject, noise, (points, weights), tags)
+
+    return only_rounding(subject, read, label_distance, atoms, defect)
 
 
 def label_violation(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
+from typing import NamedTuple
 
 import jinja2
 
 from .findings import Counterexample, Finding, Report
 from .pictures import curve_picture, measures_picture
-from .report import atom_tables, label, number, summary, title, vector
+from .report import atom_tables, atoms, label, number, summary, title, vector
 
 MEANING = {
     "well-defined": "a function of the measure, not of the list of atoms",
@@ -124,9 +125,34 @@ def _is_curve(items: Sequence) -> bool:
 
 
 def _records(items: Sequence[Mapping]) -> dict[str, object]:
+    items = [_with_clouds(item) for item in items]
     columns = list(dict.fromkeys(key for item in items for key in item))
     rows = [
-        [block(item[key]) if key in item else None for key in columns]
+        [_cell(item[key]) if key in item else None for key in columns]
         for item in items[:_ROWS_SHOWN]
     ]
     return {"shape": "table", "columns": [label(key) for key in columns], "rows": rows}
+
+
+def _with_clouds(item: Mapping) -> dict[str, object]:
+    """The record with `NAME points` and `NAME weights` as one entry, the measure NAME."""
+    whole: dict[str, object] = {}
+    for key, value in item.items():
+        name, _, what = str(key).rpartition(" ")
+        if what in ("points", "weights") and {f"{name} points", f"{name} weights"} <= set(item):
+            whole[name] = _Cloud(item[f"{name} points"], item[f"{name} weights"])
+        else:
+            whole[key] = value
+    return whole
+
+
+class _Cloud(NamedTuple):
+    points: Sequence
+    weights: Sequence
+
+
+def _cell(value: object) -> dict[str, object]:
+    if not isinstance(value, _Cloud):
+        return block(value)
+    rows = [f"{number(w)} at {vector(p)}" for p, w in zip(*value, strict=True)]
+    return {"shape": "cloud", "size": atoms(len(rows)), "rows": rows}

@@ -16,7 +16,7 @@ from .critical import climbs, closing
 from .curves import Bundle, Segment, Zoom, jump_on, simpler, zoom
 from .distance import gap
 from .gauges import Labels
-from .labels import label_violation, labels, labels_of, masses_of_tags, shaken
+from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
 from .modulus import Modulus
 from .noise import Noise
 from .paths import crossing, moving, tagged
@@ -217,6 +217,9 @@ def _looked_at(
     for t in found.middle():
         if shaken(subject, noise, segment.at(t), segment.tags) > 0.1 * found.rise:
             return None
+    place = segment.at(found.intervals[-1][0])
+    if rounded(subject, noise, place, segment.tags, found.rise):
+        return None
     return _tag_jump(subject, noise, segment, found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 from .candidates import Candidate, Flow, MeasureMap, TokenMap
 from .subject import Atoms
@@ -23,7 +24,8 @@ def snippet(candidate: Candidate, violation: Violation, stored: Path) -> str:
 
     Measures too large to read are taken from the file `stored` that holds the finding.
     """
-    lines = ["import numpy as np", "", f"# {violation.sentence}", _bring(candidate)]
+    said = wrap(violation.sentence, 86, initial_indent="# ", subsequent_indent="# ")
+    lines = ["import numpy as np", "", *said, _bring(candidate)]
     if any(points.size > LARGEST_WRITTEN for points, _ in violation.measures):
         names = _names(violation)
         lines += ["import json", f"with open({str(stored)!r}) as file:"]

@@ -152,7 +152,7 @@ class Batch:
         address: Callable[[Any], int],
     ):
         self.program, self.given, self.kernel, self.xp = program, given, kernel, xp
-        self.dtype = np.dtype(str(given.dtype))
+        self.dtype = np.dtype(str(given.dtype).rpartition(".")[2])
         self.shapes = given.shapes(program)
         self.near = namespace(next(iter(given.measures.values()))[0])
         self.tables = CudaTables(program, self.shapes, 8 * self.dtype.itemsize)

@@ -48,12 +48,14 @@ def choices(program: Program) -> tuple[tuple[str, ...], ...]:
 
     Empty where a program is narrow as it is, and where no set makes it so.
     """
+    if narrow(program):
+        return ()
     needed = [program.instructions[index] for index in sorted(program.needed())]
     names = [str(i.attributes[0]) for i in needed if i.op == "point"]
-    for size in range(len(names) + 1):
+    for size in range(1, len(names) + 1):
         found = [some for some in combinations(names, size) if narrow(fixed(program, some))]
         if found:
-            return tuple(found) if size else ()
+            return tuple(found)
     return ()
 
 

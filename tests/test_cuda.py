@@ -23,8 +23,10 @@ from test_rounding import MAPS, cast
 from test_slices import WIDE, values
 
 from pushforward.numeric import cuda, engine_status, engines
+from pushforward.numeric.arrays import namespace
 from pushforward.numeric.bound import Bound
 from pushforward.numeric.cuda_blocks import evaluate_blocks
+from pushforward.numeric.cuda_layout import Batch, Ragged
 from pushforward.numeric.cuda_source import Layout, TooLarge, render_cuda
 from pushforward.numeric.lowering import lower
 from pushforward.numeric.native_operations import Unsupported
@@ -158,6 +160,36 @@ def test_many_measures_in_one_launch(name, folder):
     for inputs, value in zip(batch, host.run(batch, order), strict=True):
         close(program, inputs, order, value)
         np.testing.assert_array_equal(value, host.run([inputs], order)[0])
+
+
+def test_arrays_that_are_not_of_numpy(folder):
+    """Laid out by their own library, as those of a device are: many measures and one."""
+    torch = pytest.importorskip("torch")
+    xp = namespace(torch.empty(0))
+    moved = lambda inputs: Inputs(  # noqa: E731
+        {name: torch.tensor(rows) for name, rows in inputs.points.items()},
+        {name: tuple(map(torch.tensor, pair)) for name, pair in inputs.measures.items()},
+        {name: torch.tensor(value) for name, value in inputs.parameters.items()},
+    )
+    program = lower(MAPS["softmax"].term)
+    batch = [cloud(n, m, 2, seed=n) for n, m in [(70, 1), (40, 33)]]
+    host = Host(program, batch, folder, Layout(1, 32, 4))
+    for some in (batch, batch[1:]):
+        given = Ragged.of(list(map(moved, some)), xp)
+        job = Batch(program, given, host.kernel, xp, lambda array: array.data_ptr())
+
+        def launch(step, blocks, *arrays_and_stride, library=host.library):
+            *arrays, stride = arrays_and_stride
+            addresses = [ctypes.c_void_p(array.data_ptr()) for array in arrays]
+            order = np.arange(128, dtype=np.int32)
+            numbers = ctypes.c_longlong(blocks), *pointers(order), *addresses
+            assert not library.launch(step, *numbers, ctypes.c_longlong(stride))
+
+        values = job.run(launch, lambda array: array, ("x",))
+        for value, want in zip(values, host.run(some, ("x",)), strict=True):
+            assert isinstance(value, torch.Tensor)
+            # The logarithms of the weights are those of the library.
+            np.testing.assert_allclose(value.numpy(), want, rtol=1e-12)
 
 
 def test_large_scores_tiny_weights_and_minus_infinity(folder):

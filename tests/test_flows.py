@@ -85,10 +85,10 @@ def test_two_cucker_smale_bodies():
     """With rate 1 / (1 + r^2) the sum of the relative velocity and arctan r is conserved."""
     state = np.array([[0.0, 0.1], [0.5, 0.6]])
     r0, w0 = 0.5, 0.5
-    path = CUCKER_SMALE.flow(state, [0.25, 0.75], 3.0, steps=300, trajectory=True)
-    assert path.shape == (301, 2, 2)
+    path = CUCKER_SMALE.flow(state, [0.25, 0.75], 3.0, steps=100, trajectory=True, engine="numpy")
+    assert path.shape == (101, 2, 2)
     r, w = (path[:, 1] - path[:, 0]).T
-    np.testing.assert_allclose(w + np.arctan(r), w0 + np.arctan(r0), atol=1e-9)
+    np.testing.assert_allclose(w + np.arctan(r), w0 + np.arctan(r0), atol=1e-8)
     momentum = path[:, :, 1] @ [0.25, 0.75]
     np.testing.assert_allclose(momentum, momentum[0], atol=1e-12)
 
@@ -150,12 +150,12 @@ def test_the_flow_is_a_semigroup_and_can_be_reversed():
 
 
 def test_passive_points_act_on_nothing():
-    alone = ATTENTION.flow(POINTS, WEIGHTS, 1.0)
-    with_others, _ = ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=100 * POINTS)
+    alone = ATTENTION.flow(POINTS, WEIGHTS, 1.0, steps=6)
+    with_others, _ = ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=100 * POINTS, steps=6)
     np.testing.assert_array_equal(with_others, alone)
     # A particle of weight zero is a passive point.
-    ghost = ATTENTION.flow(np.concatenate([POINTS, [[0.3, 0.4]]]), [*WEIGHTS, 0.0], 1.0)
-    _, carried = ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=[0.3, 0.4])
+    ghost = ATTENTION.flow(np.concatenate([POINTS, [[0.3, 0.4]]]), [*WEIGHTS, 0.0], 1.0, steps=6)
+    _, carried = ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=[0.3, 0.4], steps=6)
     np.testing.assert_allclose(ghost[-1], carried[0], rtol=1e-13)
 
 
@@ -180,16 +180,18 @@ def test_a_black_box_field():
 
 
 def test_floating_types_and_libraries():
-    single = CONSENSUS.flow(POINTS.astype(np.float32), WEIGHTS, 1.0)
+    few = {"steps": 12, "engine": "numpy"}
+    single = CONSENSUS.flow(POINTS.astype(np.float32), WEIGHTS, 1.0, **few)
     assert single.dtype == np.float32
-    assert CONSENSUS.flow(POINTS, WEIGHTS, 1.0, dtype="float32", x=POINTS)[1].dtype == np.float32
+    cast = CONSENSUS.flow(POINTS, WEIGHTS, 1.0, dtype="float32", x=POINTS, **few)
+    assert cast[1].dtype == np.float32
     np.testing.assert_allclose(single, consensus_exactly(POINTS, WEIGHTS, 1.0), atol=1e-5)
     torch = pytest.importorskip("torch")
     tensors = torch.tensor(POINTS), torch.tensor(WEIGHTS)
     for method in ("rk4", "dopri5"):
-        got = CONSENSUS.flow(*tensors, 1.0, method=method)
+        got = CONSENSUS.flow(*tensors, 1.0, method=method, steps=12, rtol=1e-6, atol=1e-6)
         assert isinstance(got, torch.Tensor)
-        np.testing.assert_allclose(got.numpy(), consensus_exactly(POINTS, WEIGHTS, 1.0), atol=1e-8)
+        np.testing.assert_allclose(got.numpy(), consensus_exactly(POINTS, WEIGHTS, 1.0), atol=1e-5)
 
 
 # ---- flows that stay on spheres
@@ -204,11 +206,13 @@ def test_points_of_a_sphere_never_drift():
             TOKENS,
             WEIGHTS,
             3.0,
-            steps=20,
+            steps=12,
             method=method,
             domain=Sphere(3),
             engine="numpy",
             trajectory=True,
+            rtol=1e-5,
+            atol=1e-5,
         )
         assert np.abs(np.linalg.norm(path, axis=2) - 1).max() < 5e-16
     # Without the domain, they do.
@@ -216,12 +220,16 @@ def test_points_of_a_sphere_never_drift():
     assert np.abs(np.linalg.norm(free, axis=1) - 1).max() > 1e-2
 
 
-@pytest.mark.parametrize("method, order", [("euler", 1), ("rk4", 4)])
-def test_orders_on_the_sphere(method, order):
-    exact = ON_SPHERE.flow(
-        TOKENS, WEIGHTS, 2.0, method="dopri5", rtol=1e-12, atol=1e-13, engine="numpy"
+@pytest.fixture(scope="module")
+def end_on_the_sphere():
+    return ON_SPHERE.flow(
+        TOKENS, WEIGHTS, 2.0, method="dopri5", rtol=1e-10, atol=1e-11, engine="numpy"
     )
-    steps = np.array([12, 24, 48])
+
+
+@pytest.mark.parametrize("method, order", [("euler", 1), ("rk4", 4)])
+def test_orders_on_the_sphere(end_on_the_sphere, method, order):
+    exact, steps = end_on_the_sphere, np.array([12, 24, 48])
     errors = [
         np.abs(
             ON_SPHERE.flow(
@@ -284,8 +292,10 @@ def test_dense_states_keep_the_tolerance(rtol):
 @pytest.mark.parametrize("time", [2.0, -2.0])
 def test_states_at_times_of_ones_own(time):
     times = np.array([0.0, 0.05, 0.7, 0.7, 1.0]) * time
-    for method, tol in (("rk4", 1e-8), ("euler", 0.5), ("dopri5", 1e-7)):
-        path = CONSENSUS.flow(POINTS, WEIGHTS, time, steps=100, method=method, times=times)
+    for method, tol in (("rk4", 1e-6), ("euler", 2.0), ("dopri5", 1e-7)):
+        path = CONSENSUS.flow(
+            POINTS, WEIGHTS, time, steps=40, method=method, times=times, engine="numpy"
+        )
         exact = np.stack([consensus_exactly(POINTS, WEIGHTS, t) for t in times])
         assert path.shape == (5, 6, 2)
         np.testing.assert_allclose(path, exact, atol=tol)
@@ -346,7 +356,7 @@ def test_checkpoints_of_other_flows_are_refused(tmp_path):
 
 PASSIVE, PROBES = RNG.normal(size=(3, 2)), RNG.normal(size=(2, 2))
 PUSH = RNG.normal(size=(9, 2))
-EXACTLY = {"method": "dopri5", "rtol": 1e-12, "atol": 1e-13, "engine": "numpy"}
+CLOSELY = {"method": "rk4", "steps": 20, "engine": "numpy"}
 
 
 @pytest.fixture(scope="module")
@@ -357,7 +367,7 @@ def along():
 def test_the_jacobian_and_the_volume(along):
     h = 1e-5
     shifted = [
-        ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=PASSIVE + s * h * np.eye(2)[i], **EXACTLY)[1]
+        ATTENTION.flow(POINTS, WEIGHTS, 1.0, x=PASSIVE + s * h * np.eye(2)[i], **CLOSELY)[1]
         for i in range(2)
         for s in (1, -1)
     ]
@@ -374,18 +384,18 @@ def test_the_linearised_flow(along):
     there, back = (
         np.concatenate(
             ATTENTION.flow(
-                POINTS + s * h * PUSH[:6], WEIGHTS, 1.0, x=PASSIVE + s * h * PUSH[6:], **EXACTLY
+                POINTS + s * h * PUSH[:6], WEIGHTS, 1.0, x=PASSIVE + s * h * PUSH[6:], **CLOSELY
             )
         )
         for s in (1, -1)
     )
-    np.testing.assert_allclose(along.displacement, (there - back) / (2 * h), atol=1e-8)
+    np.testing.assert_allclose(along.displacement, (there - back) / (2 * h), atol=1e-6)
 
 
 def test_the_derivative_of_the_flow_in_the_measure(along):
     def with_mass(c, z):
         end, carried = ATTENTION.flow(
-            np.vstack([POINTS, z]), np.append(WEIGHTS, c), 1.0, x=PASSIVE, **EXACTLY
+            np.vstack([POINTS, z]), np.append(WEIGHTS, c), 1.0, x=PASSIVE, **CLOSELY
         )
         return np.concatenate([end[:6], carried])
 
@@ -396,10 +406,10 @@ def test_the_derivative_of_the_flow_in_the_measure(along):
         np.testing.assert_allclose(along.in_measure[:, k], one_sided, atol=1e-6)
 
 
-@pytest.mark.parametrize("method, tol", [("euler", 5e-2), ("rk4", 1e-7)])
+@pytest.mark.parametrize("method, tol", [("euler", 1e-1), ("rk4", 1e-6)])
 def test_derivatives_by_every_method(along, method, tol):
     got = ATTENTION.flow_derivatives(
-        POINTS, WEIGHTS, 1.0, method=method, steps=40, z=PROBES, engine="numpy"
+        POINTS, WEIGHTS, 1.0, method=method, steps=16, z=PROBES, engine="numpy"
     )
     np.testing.assert_allclose(got.in_measure, along.in_measure[:6], atol=tol)
     np.testing.assert_allclose(got.jacobian, along.jacobian[:6], atol=tol)
@@ -407,11 +417,13 @@ def test_derivatives_by_every_method(along, method, tol):
 
 
 def test_volumes_on_the_sphere():
-    got = ON_SPHERE.flow_derivatives(TOKENS, WEIGHTS, 1.0, domain=Sphere(3), engine="numpy")
+    got = ON_SPHERE.flow_derivatives(
+        TOKENS, WEIGHTS, 1.0, domain=Sphere(3), method="rk4", steps=24, engine="numpy"
+    )
     for i in range(6):
         before, after = (np.linalg.svd(at[None])[2][1:].T for at in (TOKENS[i], got.points[i]))
         volume = np.linalg.slogdet(after.T @ got.jacobian[i] @ before)[1]
-        assert got.log_volume[i] == pytest.approx(volume, abs=1e-8)
+        assert got.log_volume[i] == pytest.approx(volume, abs=1e-5)
 
 
 def test_densities_of_fields_that_depend_on_time():
@@ -445,7 +457,7 @@ BAD_CALLS = [
     (lambda: flow_derivatives(explosion, POINTS, WEIGHTS, 1.0), "plain function"),
     (lambda: integrate(lambda p, w, x: x[0], POINTS, WEIGHTS, 1.0), "velocities of shape (6, 2)"),
     (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 1000), "range"),
-    (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 10, "dopri5"), "range"),
+    (lambda: integrate(explosion, [[1.0]], [1.0], 2.0, 10, "dopri5", rtol=1e-2), "range"),
 ]
 
 

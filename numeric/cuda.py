@@ -30,6 +30,9 @@ _MOST_NUMBERS = 2**27
 """Of all values of the slices that go to the device together."""
 
 
+_INSTALL = "pip install 'pushforward[cuda12]' or 'pushforward[cuda13]'"
+
+
 class CudaMissing(Exception):
     """There is no CuPy or no device; the message says what is missing."""
 
@@ -38,13 +41,25 @@ class CudaMissing(Exception):
 def missing() -> str:
     """What the engine lacks here; an empty text where it is ready."""
     if find_spec("cupy") is None:
-        return "CuPy is not installed; pip install 'pushforward[cuda12]' or 'pushforward[cuda13]'"
+        return f"CuPy is not installed; {_INSTALL}"
     try:
         cupy = import_module("cupy")
         found = cupy.cuda.runtime.getDeviceCount()
     except Exception as error:  # an installation that does not fit the driver fails in many ways
         return f"CuPy finds no CUDA device ({str(error).splitlines()[0][:80]})"
-    return "" if found else "CuPy finds no CUDA device"
+    return _no_compiler() if found else "CuPy finds no CUDA device"
+
+
+def _no_compiler() -> str:
+    """Why kernels cannot be compiled: the wheels of CuPy come without NVRTC."""
+    try:
+        import_module("cupy_backends.cuda.libs.nvrtc").getVersion()
+    except (RuntimeError, OSError) as error:
+        reason = str(error).splitlines()[0][:80]
+        return f"CuPy finds no NVRTC ({reason}); {_INSTALL}"
+    except ImportError:
+        pass  # a release that keeps it elsewhere
+    return ""
 
 
 def _cupy() -> Any:

@@ -474,6 +474,36 @@ def test_a_machine_without_cupy(monkeypatch):
         cuda.missing.cache_clear()
 
 
+@pytest.mark.parametrize(
+    "failure, said",
+    [
+        (RuntimeError("CuPy failed to load libnvrtc.so.12\nand more"), "no NVRTC (CuPy failed to"),
+        (ImportError("moved"), ""),
+        (None, ""),
+    ],
+)
+def test_a_device_without_the_compiler_of_kernels(failure, said, monkeypatch):
+    def get_version():
+        if failure:
+            raise failure
+        return 12, 9
+
+    runtime = types.SimpleNamespace(getDeviceCount=lambda: 1)
+    modules = {
+        "cupy": types.SimpleNamespace(cuda=types.SimpleNamespace(runtime=runtime)),
+        "cupy_backends.cuda.libs.nvrtc": types.SimpleNamespace(getVersion=get_version),
+    }
+    monkeypatch.setattr(cuda, "find_spec", lambda name: True)
+    monkeypatch.setattr(cuda, "import_module", modules.__getitem__)
+    cuda.missing.cache_clear()
+    try:
+        found = cuda.missing()
+        assert said in found and bool(found) == bool(said) and "\n" not in found
+        assert not said or "pip install" in found
+    finally:
+        cuda.missing.cache_clear()
+
+
 class Module:
     """What stands in for a module on a device: the same text on this processor."""
 

@@ -25,7 +25,6 @@ import json
 import math
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -365,17 +364,28 @@ def environment() -> dict[str, Any]:
     return {"python": platform.python_version(), "load average": load} | packages
 
 
-def page(rows: list[list[str]], notes: dict[str, Any], command: str) -> str:
+def processor() -> str:
+    """What /proc says of the processor, or the name of the machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"an {names[0]}" if names else platform.machine()
+
+
+def page(rows: list[list[str]], notes: dict[str, Any], command: str, most: int) -> str:
     lines = [" | ".join(cells) for cells in (HEAD, ["---"] * len(HEAD), *rows)]
     table = "\n".join(f"| {line} |" for line in lines)
     versions = ", ".join(f"{name} {value}" for name, value in notes.items())
     return (
-        f"# Steps per second of flows\n\nWritten by `{command}` ({versions}). On one core, in "
-        "processor time, all contenders of a row in\none process, one after the other in every "
-        "round. A cell holds steps a second, and for the others the\ntime of a step in that of "
-        "`pushforward`: the median of the ratios within a round, and their range. Above\n1, "
-        "`pushforward` is faster. End positions agree to rounding, for Sisyphe to first order in "
-        f"the step.\n\n{table}\n"
+        f"# Steps per second of flows\n\nWritten by `{command}`\n({versions}).\nOn one core of "
+        f"{processor()}, in processor time, all contenders of a row in one\nprocess, one after the "
+        "other in every round. A cell holds steps a second, and for the others the time of\na "
+        "step in that of `pushforward`: the median of the ratios within a round, and their range. "
+        "Above 1,\n`pushforward` is faster. End positions agree to rounding, for Sisyphe to first "
+        "order in the step. PyKeOps\nand Sisyphe, which sums through it, are made for GPUs; they "
+        f"are timed here for up to {most}\nparticles.\n\n{table}\n"
     )
 
 
@@ -405,8 +415,9 @@ def main() -> None:
         text = json.dumps({"environment": notes, "cases": record}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
     if options.table:
-        command = "python benchmarks/flows.py " + " ".join(sys.argv[1:])
-        options.table.write_text(page(rows, notes, command), encoding="utf-8")
+        quick = " --quick" if options.quick else ""
+        command = f"python benchmarks/flows.py{quick} --rounds {options.rounds}"
+        options.table.write_text(page(rows, notes, command, options.keops), encoding="utf-8")
 
 
 if __name__ == "__main__":

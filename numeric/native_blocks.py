@@ -28,6 +28,9 @@ VECTORS = 3
 _ATOMS, _COMPONENTS = 4, 4
 """Of a matrix product, `VECTORS` times this many results lie in registers."""
 
+_INTERLEAVED = 2
+"""Vectors of rows that lines without products are written for: the sums of more fill registers."""
+
 _GROUPS = 4
 _FEWEST_FOR_GROUPS = 32
 """With so many components a block has several groups of vectors, which share a tile of atoms."""
@@ -68,7 +71,7 @@ class BlockWriter(StepWriter):
         super().__init__(tables, step)
         self.group = 1 if step.axis is None else VECTORS
         self.vectors = self.group * (1 if step.axis is None else _groups(tables))
-        self.tile = TILE if _longest_atom(tables) <= _MOST_FOR_TILE else TILE // 2
+        self.tile = TILE if _most_components(tables) <= _MOST_FOR_TILE else TILE // 2
         self.kept: dict[str, int] = {}
         self.segments: list[str] = []
         self.stages: dict[tuple[int, Axis | None], tuple[Array, list[str]]] = {}
@@ -486,14 +489,11 @@ def _new_scales(new: list[Law]) -> list[str]:
     ]
 
 
-def _longest_atom(tables: Tables) -> int:
-    """The most components that a value of an atom has."""
-    of_atoms = [
-        tables.components(index)
-        for index, instruction in enumerate(tables.program.instructions)
-        if len(instruction.axes) == 1 and instruction.axes[0].is_atoms
-    ]
-    return max(of_atoms, default=1)
+def _most_components(tables: Tables) -> int:
+    """The most components of a value that is made for every row or atom."""
+    instructions = enumerate(tables.program.instructions)
+    made = (tables.components(k) for k, instruction in instructions if instruction.axes)
+    return max(made, default=1)
 
 
 def _groups(tables: Tables) -> int:
@@ -535,7 +535,7 @@ def _interleaved(lines: list[str]) -> Iterator[str]:
         else:
             statement.append(line)
             if words.endswith((";", "}")):
-                for u in range(VECTORS):
+                for u in range(_INTERLEAVED):
                     for part in statement:
                         named = _OF_A_ROW.sub(lambda name, u=u: f"{name[0]}_of{u}", part)
                         yield re.sub(r"\bi\b", f"(i + {u} * LANES)", named)
@@ -559,7 +559,7 @@ def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
         tables = Tables(program, shapes)
         plain = [InterleavedWriter(tables, step) for step in schedule(program).steps]
         functions = [writer.function(number) for number, writer in enumerate(plain)]
-        vectors = VECTORS
+        vectors = _INTERLEAVED
     # The same number of parentheses: only a power of -1/2 is written like this.
     text = "\n".join(functions).replace("1 / (vsqrt(", "(vrsqrt(")
     text = f"#define BLOCK ({vectors} * LANES)\n{text}"

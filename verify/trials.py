@@ -99,7 +99,9 @@ def run_trials(
     half = clock.share(0.6)
     recipe = _drawn(np.random.default_rng([seed, 3]), sizes, 8 if subject.together == 1 else 64)
     while (half.left > 0 or not outcome.drawn) and outcome.drawn < DRAWS:
-        group = [next(recipe) for _ in range(min(DRAWS, subject.together))]
+        # few at first: a slow machine should not spend a small budget on drawing
+        many = min(subject.together, max(BATCH, outcome.drawn))
+        group = [next(recipe) for _ in range(many)]
         for stack, of in _stacked(group, subject.domain, equal):
             if half.left <= 0 and outcome.drawn:
                 break

@@ -11,8 +11,8 @@ from the field of the swarm: first order in 1/L, down to a floor in proportion t
 - The kernel of Cucker & Smale is a mixture of Gaussians (Schoenberg), and `sum_h c_h e^{-s_h r^2}`
   fitted to it by non-negative least squares is a layer of few unnormalised heads, times a gate:
   heads of value w and of value 1, the second multiplied by v as a gated perceptron does.
-- One softmax head for the whole field of Cucker & Smale, its matrices fitted to the velocities of
-  the bodies at time zero, is right at first order in time for these bodies alone.
+- One softmax head for the whole field of Cucker & Smale, its matrices fitted to the accelerations
+  of the bodies at time zero, is off from the start, and more with time: fixed heads are a floor.
 """
 
 import numpy as np

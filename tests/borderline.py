@@ -85,6 +85,13 @@ def single_inside(fn):
     return lambda *arrays: fn(*(a.astype(np.float32) for a in arrays)).astype(float)
 
 
+def half_probabilities(points, weights, x):
+    """Attention whose probabilities, and nothing else, are kept in float16."""
+    kernel = weights * np.exp(3 * x @ points.T)
+    kernel /= kernel.sum(axis=1, keepdims=True)
+    return x + kernel.astype(np.float16).astype(float) @ points
+
+
 def minus_median(points, weights, x):
     """Jumps where half of the mass is reached exactly, as it is by equal weights."""
     order = np.argsort(points[:, 0])
@@ -144,6 +151,10 @@ GOOD = [
     Case("attention in float32", attention(np.float32), PASS),
     Case("attention in float16", attention(np.float16), PASS),
     Case("cold attention", attention(np.float64, beta=50.0), PASS),
+    Case("mean in float16 inside", pf.InContextMap(
+        lambda p, w, x: x + np.tanh(3 * mean(p, w).astype(np.float16).astype(float)), SQUARE),
+        PASS),
+    Case("probabilities in float16 inside", pf.InContextMap(half_probabilities, SQUARE), PASS),
     Case("changes its arguments", pf.InContextMap(mutating, SQUARE), PASS),
     Case("sorted tokens", pf.TokenMap(lambda p: p[np.argsort(p[:, 0])] / 2, SQUARE), PASS),
     Case("merges all atoms", pf.MeasureMap(lambda p, w: (w @ p[None], w[:1] * 0 + 1), LINE), PASS),
@@ -152,6 +163,28 @@ GOOD = [
         pf.Sphere(3),
     ), PASS),
 ]  # fmt: skip
+
+SLOW = {
+    # what another case shows too, or a search of many seconds
+    "tanh of 1e6 (m - 0.3)",
+    "fast wave in float32, any order",
+    "fast wave of the mean",
+    "root of the mean",
+    "1 / log of the mean",
+    "attention in float32",
+    "merges all atoms",
+    "projected mean on the sphere",
+    "sorted tokens",
+    "small step on cold attention",
+    "minus the median",
+    "standardised without epsilon",
+    "leak of a thousandth",
+    "mild reweighting",
+    "three letters by mass",
+    "E-log at 0.3",
+    "E-log in the plane",
+    "sum over root n",
+}
 
 BAD = [
     Case("step of the mean", added(lambda m: 1e-3 * (m > 0.37)), TORN),

@@ -1,7 +1,7 @@
 """The checkers decide maps that lie just on either side of a line, and never refute a good one."""
 
 import pytest
-from borderline import BAD, GOOD
+from borderline import BAD, GOOD, SLOW
 
 import pushforward as pf
 
@@ -11,14 +11,19 @@ def kinds(report):
     return {name: passing.get(f.verdict, f.verdict) for name, f in report.conditions.items()}
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("case", GOOD, ids=lambda case: case.name)
+def some_slow(cases):
+    slow = pytest.mark.slow
+    return [pytest.param(case, id=case.name, marks=[slow] * (case.name in SLOW)) for case in cases]
+
+
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("case", some_slow(GOOD))
 def test_good_maps_are_not_refuted(case, seed):
     report = pf.verify(case.candidate, budget=1.5, seed=seed)
     assert report.ok, str(report)
 
 
-@pytest.mark.parametrize("case", BAD, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", some_slow(BAD))
 def test_violations_are_found_and_replay(case):
     report = pf.verify(case.candidate, budget="standard", seed=0)
     assert kinds(report) == case.expected, str(report)

@@ -35,7 +35,7 @@ def lines(path):
 
 
 def test_each_run_is_one_line(out):
-    found = pf.campaign([GOOD, RANKS], range(2), out=out, conditions=["well-defined"], budget=0.7)
+    found = pf.campaign([GOOD, RANKS], range(2), out=out, conditions=["well-defined"], budget=0.3)
     assert [(r["map"], r["seed"]) for r in lines(out)] == [
         ("good", 0), ("ranks", 0), ("good", 1), ("ranks", 1),
     ]  # fmt: skip
@@ -213,7 +213,7 @@ def command(tmp_path, monkeypatch, capsys):
     return call
 
 
-QUICK = ("--budget", "1", "--conditions", "well-defined", "--out", "runs.ndjson")
+QUICK = ("--budget", "0.3", "--conditions", "well-defined", "--out", "runs.ndjson")
 
 
 def test_the_command_writes_the_file_and_says_the_verdict(command, tmp_path):

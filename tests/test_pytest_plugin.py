@@ -13,8 +13,8 @@ pytest_plugins = ["pytester"]
 @pytest.fixture(autouse=True, scope="module")
 def loaded():
     """What verify imports on its way is loaded before a run in this process is cut off from it."""
-    pf.verify(pf.MeasureMap(lambda p, w: (abs(p), w), pf.Ball(2)), budget=1.0)
-    pf.verify(pf.MeasureMap(lambda p, w: (p[:1], w[:1]), pf.Ball(2)), budget=1.0)
+    pf.verify(pf.MeasureMap(lambda p, w: (abs(p), w), pf.Ball(2)), budget=0.2)
+    pf.verify(pf.MeasureMap(lambda p, w: (p[:1], w[:1]), pf.Ball(2)), budget=0.2)
 
 
 MAPS = """
@@ -48,14 +48,14 @@ def run(pytester, monkeypatch):
 
 FAILING = """
 def test_good():
-    assert assert_verified(good, ['well-defined'], 1).ok
+    assert assert_verified(good, ['well-defined'], 0.2).ok
 
 @pytest.mark.pushforward
 def test_split():
-    assert_verified(split, budget=2)
+    assert_verified(split, budget=5)
 
 def test_split_is_well_defined():
-    assert_verified(split, conditions=["well-defined"], budget=1)
+    assert_verified(split, conditions=["well-defined"], budget=0.2)
 """
 
 
@@ -74,7 +74,7 @@ def test_a_failure_shows_the_counterexample_and_not_our_stack(run):
     assert "not-applicable" not in shown  # it follows from what is shown
     for place in ("src/pushforward", "verify.py", "pushforward/pytest.py", "__tracebackhide__"):
         assert place not in shown
-    assert "> " in shown and "assert_verified(split, budget=2)" in shown  # the line of the test
+    assert "> " in shown and "assert_verified(split, budget=5)" in shown  # the line of the test
 
 
 def test_the_short_summary_names_the_map(run, monkeypatch):
@@ -84,7 +84,7 @@ def test_the_short_summary_names_the_map(run, monkeypatch):
 
 
 def test_a_counterexample_of_two_conditions_is_shown_once(run):
-    tests = "def test_jump():\n    assert_verified(jump, conditions=['B2'], budget=4)\n"
+    tests = "def test_jump():\n    assert_verified(jump, conditions=['B2'], budget=10)\n"
     shown = run(tests).stdout.str()
     assert "continuous is refuted" in shown and "B2 is refuted" in shown
     assert shown.count("pushforward replay") == 1

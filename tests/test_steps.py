@@ -112,18 +112,10 @@ def test_differences_scatter_where_they_are_rounding():
 
 
 @pytest.mark.slow
-def test_attention_with_rounded_probabilities_is_a_map_of_measures():
-    """Splitting an atom rounds its probability twice: a function of the measure up to that."""
-    fn = ROUNDING["probabilities in float16"]
-    report = pf.verify(pf.InContextMap(fn, SQUARE), conditions=["well-defined"], budget=10.0)
-    assert report.ok, report
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name, verdict", [("mean in float16", "tested"), ("steep", "undecided")])
-def test_a_map_that_moves_in_steps_says_so(name, verdict):
-    fn = ROUNDING.get(name, ROUNDING["steep in float16"])
+@pytest.mark.parametrize("name", ["mean in float16", "steep in float16", "mean to three decimals"])
+def test_a_map_that_moves_in_steps_is_undecided_and_says_so(name):
+    fn = ROUNDING.get(name, lambda p, w, x: x + np.round(w @ p, 3))
     report = pf.verify(pf.InContextMap(fn, SQUARE), conditions=["continuous"], budget=15.0)
     shown = report["continuous"]
-    assert shown.verdict == verdict, report
+    assert shown.verdict == "undecided", report
     assert shown.evidence["steps"] > 0 and "moves in steps" in shown.reason

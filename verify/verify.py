@@ -43,7 +43,7 @@ THEOREM = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
 LEAST_LIST = 64
 # the relative spacing of float16: coarser steps may be meant
 ROUNDED = 2.0**-10
-_COARSE = "a type shorter than float16 inside, or a quantisation, which is discontinuous"
+_COARSE = "a short floating type inside, or a quantisation, which is discontinuous"
 _UNTRIED = "the budget was spent before anything was tried"
 
 Progress = Callable[[str, str], None]
@@ -284,7 +284,8 @@ class _Run:
         steps = self.subject.steps
         if steps:
             evidence["steps"] = steps
-        if steps > 2 * ROUNDED * self.noise.scale:
+        finest = 2 * ROUNDED * self.noise.scale if name == "well-defined" else 0.0
+        if steps > finest:
             reason = f"the image moves in steps of {steps:.1g} everywhere: {_COARSE}"
             return Finding(name, "undecided", reason + refusal, evidence)
         if steps:

@@ -27,7 +27,7 @@ from .recipes import Recipe, generic_weights
 from .subject import Atoms, Clock, Subject, Undefined
 from .trials import Outcome, Violation
 
-STEPS = (4, 8, 16, 32, 64, 128, 256)
+STEPS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 LARGEST_CONTROL = 128
 ODD = (75, 151, 301)
 HORIZONS = (1.0, 0.55, 1.0, 0.3, 1.0, 0.8)
@@ -191,7 +191,7 @@ def _judged(outcome: Outcome, orders: list[float]) -> Outcome:
             "vanishes nor stays with the steps that the budget allows"
         )
     else:
-        order = f"observed order {np.median(orders):.2f}" if orders else "at its own accuracy"
+        order = f"observed order {np.median(orders):.2f}" if orders else "no order to be seen"
         outcome.reason = (
             f"the flow solves its equation on {outcome.drawn} initial measures, {order}, "
             f"relative error {outcome.worst:.1e} at the finest step"
@@ -399,7 +399,7 @@ def _run(
 ) -> Run:
     images: list[np.ndarray] = []
     for count in counts:
-        if clock.left <= 0 and len(images) >= 5:
+        if clock.left <= 0 and len(images) >= 7:
             break
         images.append(_image(subject, atoms, exact.time, count))
     return _of_images(counts[: len(images)], images, exact, atoms)

@@ -252,3 +252,11 @@ def test_a_failure_met_while_the_time_of_calls_is_measured_counts():
     subject = Subject(pf.InContextMap(fails_on_three, pf.Ball(2)))
     sizes, failed = affordable_sizes(subject, Clock(600.0), 0)
     assert failed is not None and "three" in failed.reason and 3 in sizes
+
+
+def test_masked_entries_are_no_numbers():
+    masked = pf.InContextMap(lambda p, w, x: np.ma.masked_greater(x, 0.9), LINE)
+    finding = pf.verify(masked, conditions=["well-defined"], budget=10.0)["well-defined"]
+    assert finding.verdict == "refuted" and "masked" in finding.reason
+    nothing = pf.InContextMap(lambda p, w, x: np.ma.masked_array(x, mask=False), LINE)
+    assert pf.verify(nothing, conditions=["well-defined"], budget=0.3).ok

@@ -63,6 +63,8 @@ def curve_picture(pairs: Sequence[Sequence[float]]) -> str:
             axes.set_xscale("log")
         if _spans_decades(y):
             axes.set_yscale("log")
+        elif len(y) and y.min() >= 0:
+            axes.set_ylim(0, 1.08 * y.max() or None)  # a plateau is to look like one
         return _svg(figure)
 
 

@@ -238,6 +238,8 @@ class Subject:
         if type(plain) is np.ndarray and plain.dtype == np.float64:
             self.dtypes.add("float64")
             return plain.copy()  # the common case; the function may keep its array and change it
+        if np.ma.is_masked(plain):
+            raise Undefined(f"the {what} returned masked entries, which are no numbers", atoms)
         if "bfloat16" in str(getattr(out, "dtype", "")):  # NumPy has no such type
             self.dtypes.add("bfloat16")
             out = out.float() if hasattr(out, "detach") else out.astype("float32")

@@ -133,11 +133,11 @@ def check_vlasov(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Out
     rng = np.random.default_rng([seed, 14])
     runs: list[Run] = []
     for trial in range(TRIALS):
-        if clock.left <= 0 and trial > 0:
+        if clock.left <= 0 and trial > 1:
             break
         atoms = _measure(subject, rng, trial)
-        # The first one is followed even where the other conditions left little time.
-        left = Clock(max(2.0, clock.left)) if trial == 0 else clock
+        # One to the horizon and one to an earlier time, even where little time is left for them.
+        left = Clock(max(2.0, clock.left)) if trial < 2 else clock
         time = flow.time * HORIZONS[trial % len(HORIZONS)]
         found = judge(subject, noise, atoms, left, time)
         if found is None:

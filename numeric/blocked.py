@@ -39,10 +39,13 @@ def evaluate(program: Program, inputs: Inputs, order: tuple[str, ...]) -> Any:
     True
     """
     run = Run(program, inputs, RULES)
-    with np.errstate(all="ignore"):
-        for step in run.schedule.steps:
-            run.make(step)
-        return _arranged(run, order)
+    try:
+        with np.errstate(all="ignore"):
+            for step in run.schedule.steps:
+                run.make(step)
+            return _arranged(run, order)
+    finally:
+        run.workspace.give_back()
 
 
 def _arranged(run: Run, order: tuple[str, ...]) -> Any:
@@ -96,15 +99,22 @@ def _componentwise(work: Work, instruction: Instruction) -> Part:
 
 def _power(work: Work, instruction: Instruction) -> Part:
     (base,), exponent = work.parts(), Fraction(str(instruction.attributes[0]))
-    size = abs(exponent)
+    size, xp, apply, key = abs(exponent), work.xp, work.run.workspace.apply, work.key
     if exponent.denominator > 2:
         # Two vectorised functions; a general power is slower by far.
-        return Part(work.xp.exp(float(exponent) * work.xp.log(base.array)), base.axes)
+        scaled = apply(
+            key, xp.multiply, work.run.number(float(exponent)), apply(key, xp.log, base.array)
+        )
+        return Part(apply(key, xp.exp, scaled), base.axes)
     if size > 4:
         return Part(base.array ** float(exponent), base.axes)
-    factors = [base.array] * int(size) + [work.xp.sqrt(base.array)] * (size.denominator == 2)
-    value = reduce(lambda a, b: a * b, factors) if factors else work.xp.ones_like(base.array)
-    return Part(value if exponent >= 0 else 1 / value, base.axes)
+    factors = [base.array] * int(size)
+    if size.denominator == 2:
+        factors.append(apply((key, "root") if key and factors else key, xp.sqrt, base.array))
+    one = work.run.number(1)
+    value = apply(key, xp.multiply, *factors) if len(factors) > 1 else [*factors, one][0]
+    value = value if exponent >= 0 else apply(key, xp.divide, one, value)
+    return Part(value if factors else xp.ones_like(base.array), base.axes)
 
 
 def _registered(work: Work, instruction: Instruction) -> Part:
@@ -138,7 +148,7 @@ def _dot(work: Work, _: Instruction) -> Part:
     u, v = work.parts()
     if set(u.axes) & set(v.axes):
         (a, b), axes = work.common(u, v)
-        return Part(work.xp.sum(a * b, axis=0), axes)
+        return Part(work.run.workspace.inner(work.key, work.xp, a, b), axes)
     if work.row in v.axes:
         # Rows first in memory: reductions over the atoms then run along contiguous numbers.
         u, v = v, u

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
+from typing import Any, ClassVar
 
 import array_api_compat
 import numpy as np
@@ -43,18 +44,32 @@ def aligned(xp: Any, part: Part, axes: tuple[Axis, ...]) -> Any:
 
 
 _PAD = 16
+_MOST_SPARE = 2**26
 
 
 class Workspace:
     """Memory for the pairs of a tile, used again by the next tile.
 
-    Fresh arrays of a megabyte cost more in page faults than in arithmetic. Libraries other than
-    NumPy have allocators of their own and get no workspace.
+    Fresh arrays of a megabyte cost more in page faults than in arithmetic: the memory is kept for
+    the next evaluation, too. Libraries other than NumPy have allocators of their own and get no
+    workspace.
     """
+
+    _SPARE: ClassVar[list[dict[Any, np.ndarray]]] = []
 
     def __init__(self, xp: Any, dtype: Any):
         self.dtype = dtype if array_api_compat.is_numpy_namespace(xp) else None
         self.buffers: dict[Any, np.ndarray] = {}
+        if self.dtype is not None:
+            with suppress(IndexError):  # the first, or one of several threads
+                self.buffers = self._SPARE.pop()
+
+    def give_back(self) -> None:
+        """Keep the memory for another evaluation, unless there is some or it is much."""
+        total = sum(buffer.nbytes for buffer in self.buffers.values())
+        if self.buffers and not self._SPARE and total <= _MOST_SPARE:
+            self._SPARE.append(self.buffers)
+        self.buffers = {}
 
     def room(self, key: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         """An array of the shape, the same memory for the same key; None without a workspace."""
@@ -62,10 +77,11 @@ class Workspace:
             return None
         # Rows that begin at the same place of a page push each other out of the first-level cache.
         width = shape[-1] + _PAD * (shape[-1] % _PAD == 0)
-        size = math.prod(shape[:-1]) * width
+        size = math.prod(shape[:-1]) * width * self.dtype.itemsize
         if key not in self.buffers or self.buffers[key].size < size:
-            self.buffers[key] = np.empty(size, dtype=self.dtype)
-        return self.buffers[key][:size].reshape(*shape[:-1], width)[..., : shape[-1]]
+            self.buffers[key] = np.empty(size, dtype=np.uint8)
+        numbers = self.buffers[key][:size].view(self.dtype)
+        return numbers.reshape(*shape[:-1], width)[..., : shape[-1]]
 
     def outlasting(self, array: Any) -> Any:
         """The array, copied if it lies in memory that the next tile takes."""
@@ -81,6 +97,13 @@ class Workspace:
         if len(arrays) == 1:
             return function(*arrays, **more)
         return reduce(lambda a, b: function(a, b, **more), arrays)
+
+    def inner(self, key: Any, xp: Any, a: Any, b: Any) -> Any:
+        """The sum over the components of a product, both pairs."""
+        if self.dtype is None or key is None:
+            return xp.sum(a * b, axis=0)
+        products = self.apply((key, "products"), np.multiply, a, b)
+        return np.sum(products, axis=0, out=self.room(key, products.shape[1:]))
 
     def product(self, key: Any, xp: Any, left: Any, right: Any) -> Any:
         """A product of two matrices."""

@@ -62,8 +62,9 @@ class Weight:
             return self.times(work, value).sum(work)
         weight, xp = last(work, self.part, self.over), work.xp
         n, shape = weight.array.shape[-1], weight.array.shape[:-1]
-        right = xp.permute_dims(xp.reshape(weight.array, (-1, n)), (1, 0))
-        sums = xp.matmul(self.matrix(work, use), right)
+        flat, matrix = xp.reshape(weight.array, (-1, n)), self.matrix(work, use)
+        sums = xp.matmul(flat, xp.permute_dims(matrix, (1, 0)))  # in float32 the faster order
+        sums = xp.permute_dims(sums, (1, 0))
         if self.total is None:
             self.total = Part(xp.reshape(sums[-1, ...], shape), weight.axes[:-1])
             sums = sums[:-1, ...]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import array_api_compat
@@ -14,9 +15,9 @@ from .program import Axis, Instruction, Program, Use
 from .reference import Inputs
 from .schedule import Step, operand_row, schedule
 
-TILE_NUMBERS = 2**19
-"""Double-precision numbers of the largest array in a tile: enough rows for a matrix product, and
-for what a tile costs in calls, and still in the third-level cache."""
+TILE_NUMBERS = 2**20
+"""Numbers in double precision of the pairs in a tile: enough that its calls are cheap, after which
+the interpreter is out of the caches near by; and the third-level cache holds them."""
 
 
 class OutOfRange(Exception):
@@ -51,15 +52,25 @@ class Run:
             self.values |= self.members(step, 0, None)
             return
         pieces: dict[int, list] = {index: [] for index in step.members}
-        rows, height = self.inputs.count(step.axis), self.height(step)
-        for start in range(0, max(rows, 1), height):
-            members = self.members(step, start, min(start + height, rows))
+        for start, stop in pairwise(self.bounds(step)):
+            members = self.members(step, start, stop)
             for index, value in members.items():
                 pieces[index].append(self.workspace.outlasting(value))
         for index, parts in pieces.items():
             axes = self.program.instructions[index].axes
             along = len(self.shapes[index]) + axes.index(step.axis)
             self.values[index] = parts[0] if len(parts) == 1 else self.xp.concat(parts, axis=along)
+
+    def bounds(self, step: Step) -> list[int]:
+        """Where the tiles begin and end; the first is low where it may have to be made again."""
+        assert step.axis is not None
+        rows, height = self.inputs.count(step.axis), self.height(step)
+        operations = {self.program.instructions[index].op for index in step.members}
+        operations |= {self.program.instructions[index].op for index, _ in step.pairs}
+        trial, first = max(1, height // 8), height
+        if self.is_bold and rows > 2 * trial and operations & {"cumulant", "log_partition"}:
+            first = trial
+        return [0, *range(first, rows, height), rows]
 
     def members(self, step: Step, start: int, stop: int | None) -> dict[int, Any]:
         """The values of a step in a tile; where bold laws are out of range, all are shifted."""
@@ -72,11 +83,12 @@ class Run:
             return {index: tile.value(index, step.axis) for index in step.members}
 
     def height(self, step: Step) -> int:
-        """The rows of a tile, so that the largest array of a pair has a bounded size."""
+        """The rows of a tile, so that its pairs have a bounded size."""
         widths = [self.width(index, row) for index, row in step.pairs]
         widths += [self.width(index, step.axis) for index in step.members]
         numbers = TILE_NUMBERS * 64 // self.xp.finfo(self.dtype).bits
-        return max(1, numbers // max(widths))
+        # Of many pairs, a third is in use at a time.
+        return max(1, numbers // max(*widths, sum(widths) // 3))
 
     def width(self, index: int, row: Axis | None) -> int:
         """The numbers that an instruction takes for one row."""
@@ -139,10 +151,11 @@ class Tile:
     def value(self, index: int, row: Axis | None) -> Any:
         """The array of an instruction, its axis `row` cut to the rows of the tile."""
         key = index, row
-        if key not in self.made:
+        value = self.made.get(key)
+        if value is None:
             make = self._cut if self.is_whole(index) else self._make
-            self.made[key] = make(index, row)
-        return self.made[key]
+            value = self.made[key] = make(index, row)
+        return value
 
     def is_whole(self, index: int) -> bool:
         return index in self.run.values

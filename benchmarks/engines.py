@@ -146,7 +146,7 @@ def yardstick(dtype: str) -> tuple[float, float]:
 # ---- the cases
 
 
-def attention_case(n: int, d: int, dtype: str, keops_seconds: float) -> Case:
+def attention_case(n: int, d: int, dtype: str, keops_seconds: float, others: bool = True) -> Case:
     rng = np.random.default_rng(d)
     points, weights = rng.normal(size=(n, d)) / d**0.25, rng.dirichlet(np.ones(n))
     a, v = rng.normal(size=(d, d)) / d**0.75, rng.normal(size=(d, d)) / d**0.5
@@ -160,7 +160,7 @@ def attention_case(n: int, d: int, dtype: str, keops_seconds: float) -> Case:
         "plain": lambda: plain_attention(q, points, values, weights),
     }
     want = contenders["numpy"]()
-    for make in (torch_attention, jax_attention):
+    for make in (torch_attention, jax_attention) if others else ():
         contenders |= make(q, points, values, weights)
     if keops_seconds:
         contenders |= keops_attention(q, points, values, weights, keops_seconds)
@@ -248,10 +248,37 @@ def cucker_smale_case(n: int, d: int, dtype: str) -> Case:
         "numpy": lambda: field_(points, weights, points, engine="numpy"),
     }
     want = contenders["numpy"]()
+    contenders["plain"] = lambda: plain_cucker_smale(points, weights, d)
+    contenders["plain, expanded"] = lambda: plain_cucker_smale(points, weights, d, expanded=True)
     contenders |= numba_cucker_smale(points, weights, d)
     check(contenders, want, dtype)
     # differences, squares, a reciprocal root counted as eight, a difference and a sum of each
     return Case(f"Cucker-Smale d={d}", n * n, 4 * d + 8, dtype, contenders)
+
+
+def plain_cucker_smale(points, weights, d: int, rows: int = 64, expanded: bool = False):
+    """Blocks of rows; squares of distances from differences, or from a product, which cancels."""
+    q, v, out = points[:, :d], points[:, d:], np.empty_like(points)
+    columns, squares = np.ascontiguousarray(q.T), (q * q).sum(axis=1)
+    for i in range(0, len(q), rows):
+        here = q[i : i + rows]
+        if expanded:
+            rates = here @ columns
+            rates *= -2
+            rates += squares
+            rates += 1 + squares[i : i + rows, None]
+        else:
+            rates = np.ones((len(here), len(q)), points.dtype)
+            for k in range(d):
+                difference = columns[k] - here[:, k, None]
+                difference *= difference
+                rates += difference
+        np.sqrt(rates, out=rates)
+        np.divide(weights, rates, out=rates)
+        own = v[i : i + rows]
+        out[i : i + rows, :d] = own
+        out[i : i + rows, d:] = rates @ v - rates.sum(axis=1, keepdims=True) * own
+    return out
 
 
 def numba_cucker_smale(points, weights, d: int) -> dict[str, Call]:
@@ -346,11 +373,12 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     n = 2048 if options.quick else 8192
     dimensions = (3, 16) if options.quick else (2, 3, 8, 16, 64)
     budget = options.keops if options.keops is not None else (0 if options.quick else 30)
+    others = not options.among or any(name in options.among for name in OTHERS)
     makers: dict[str, Callable[[], Case]] = {}
     for dtype in ("float32", "float64"):
         for d in dimensions:
             name = f"softmax attention d={d} {dtype}"
-            makers[name] = lambda d=d, t=dtype: attention_case(n, d, t, budget)
+            makers[name] = lambda d=d, t=dtype: attention_case(n, d, t, budget, others)
         for d in (2, 3):
             name = f"Cucker-Smale d={d} {dtype}"
             makers[name] = lambda d=d, t=dtype: cucker_smale_case(n, d, t)
@@ -360,7 +388,10 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
             makers[name] = lambda d=d, w=what: derivative_case(n // 2, d, "float32", w)
     for name, make in makers.items():
         if options.only in name:
-            yield make()
+            case = make()
+            kept = options.among.split("|") if options.among else list(case.contenders)
+            case.contenders = {name: case.contenders[name] for name in kept}
+            yield case
 
 
 # ---- what is printed
@@ -368,12 +399,13 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 def report(case: Case) -> None:
     print(f"\n{case.name} {case.dtype}, {case.pairs / 1e6:.0f} million pairs")
+    first = next(iter(case.seconds))
     for name, seconds in case.seconds.items():
         rate = case.pairs / statistics.median(seconds) / 1e6
         line = f"  {name:12} {rate:8.0f} Mpair/s"
-        if name != "native":
-            middle, least, most = case.ratio(name)
-            line += f"   takes {middle:6.2f} of native ({least:.2f} to {most:.2f})"
+        if name != first:
+            middle, least, most = case.ratio(name, first)
+            line += f"   takes {middle:6.2f} of {first} ({least:.2f} to {most:.2f})"
         elif "attention" in case.name:
             line += f"   {case.fraction(name):6.2f} of the bound"
         print(line, flush=True)
@@ -441,6 +473,7 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, help="write a figure here")
     parser.add_argument("--keops", type=float, help="seconds that PyKeOps may compile, 0 leaves it")
     parser.add_argument("--only", default="", help="cases whose name holds this text")
+    parser.add_argument("--among", default="", help="only these contenders, with | between them")
     parser.add_argument("--rounds", type=int, help="rounds of each case")
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
@@ -451,7 +484,8 @@ def main() -> None:
         case.run(options.rounds or (3 if options.quick else 5))
         report(case)
         done.append(case)
-    summary(done)
+    if not options.among:
+        summary(done)
     print(" | ".join(f"{key}: {value}" for key, value in machine().items()))
     if options.json:
         rows = [

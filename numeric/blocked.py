@@ -98,23 +98,22 @@ def _componentwise(work: Work, instruction: Instruction) -> Part:
 
 
 def _power(work: Work, instruction: Instruction) -> Part:
-    (base,), exponent = work.parts(), Fraction(str(instruction.attributes[0]))
+    (base,), axes = work.common(*work.parts(), rows_first=True)
+    exponent = Fraction(str(instruction.attributes[0]))
     size, xp, apply, key = abs(exponent), work.xp, work.run.workspace.apply, work.key
     if exponent.denominator > 2:
         # Two vectorised functions; a general power is slower by far.
-        scaled = apply(
-            key, xp.multiply, work.run.number(float(exponent)), apply(key, xp.log, base.array)
-        )
-        return Part(apply(key, xp.exp, scaled), base.axes)
+        scaled = apply(key, xp.multiply, work.run.number(float(exponent)), apply(key, xp.log, base))
+        return Part(apply(key, xp.exp, scaled), axes)
     if size > 4:
-        return Part(base.array ** float(exponent), base.axes)
-    factors = [base.array] * int(size)
+        return Part(base ** float(exponent), axes)
+    factors = [base] * int(size)
     if size.denominator == 2:
-        factors.append(apply((key, "root") if key and factors else key, xp.sqrt, base.array))
+        factors.append(apply((key, "root") if key and factors else key, xp.sqrt, base))
     one = work.run.number(1)
     value = apply(key, xp.multiply, *factors) if len(factors) > 1 else [*factors, one][0]
     value = value if exponent >= 0 else apply(key, xp.divide, one, value)
-    return Part(value if factors else xp.ones_like(base.array), base.axes)
+    return Part(value if factors else xp.ones_like(base), axes)
 
 
 def _registered(work: Work, instruction: Instruction) -> Part:
@@ -147,7 +146,7 @@ def _select(work: Work, _: Instruction) -> Part:
 def _dot(work: Work, _: Instruction) -> Part:
     u, v = work.parts()
     if set(u.axes) & set(v.axes):
-        (a, b), axes = work.common(u, v)
+        (a, b), axes = work.common(u, v, rows_first=True)
         return Part(work.run.workspace.inner(work.key, work.xp, a, b), axes)
     if work.row in v.axes:
         # Rows first in memory: reductions over the atoms then run along contiguous numbers.

@@ -98,12 +98,14 @@ def run_trials(
     """
     half = clock.share(0.6)
     recipe = _drawn(np.random.default_rng([seed, 3]), sizes, 8 if subject.together == 1 else 64)
-    while (half.left > 0 or not outcome.drawn) and outcome.drawn < DRAWS:
+    # whatever the machine is busy with: a first batch of a cheap map, one trial of a slow one
+    least = BATCH if subject.seconds < 1e-3 * subject.calls else 1
+    while (half.left > 0 or outcome.drawn < least) and outcome.drawn < DRAWS:
         # few at first: a slow machine should not spend a small budget on drawing
         many = min(subject.together, max(BATCH, outcome.drawn))
         group = [next(recipe) for _ in range(many)]
         for stack, of in _stacked(group, subject.domain, equal):
-            if half.left <= 0 and outcome.drawn:
+            if half.left <= 0 and outcome.drawn >= least:
                 break
             found = trial(stack, of)
             outcome.drawn += len(stack[1])

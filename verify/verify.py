@@ -81,9 +81,8 @@ def verify(
         TypeError: no candidate.
 
     >>> import pushforward as pf
-    >>> box = pf.Box([-1.0], [1.0])
-    >>> report = pf.verify(pf.TokenMap(lambda p: p + p.argsort(0), box), budget=1.0)
-    >>> report["well-defined"].verdict
+    >>> ranks = pf.TokenMap(lambda p: p + p.argsort(0), pf.Box([-1.0], [1.0]))
+    >>> pf.verify(ranks, conditions="well-defined")["well-defined"].verdict
     'refuted'
 
     Source: Furuya, de Hoop, Lassas (2025), arXiv 2509.25611.

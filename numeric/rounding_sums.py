@@ -36,8 +36,8 @@ class _Law:
     Computed weights are `p_i exp(e_i)` up to a factor, with `|e_i| <= errors`, and the law carried
     along is off by as much; `worst` is the largest of a row. Atoms whose weight leaves the range of
     the type, of itself or in units of the largest weight, may have any share from none to twice
-    their own, and those of the least shares may have none: `lost` is what they have together, `held`
-    what the others have.
+    their own, and those of the least shares may have none: `lost` is what they have together,
+    `held` what the others have.
     """
 
     weights: np.ndarray

@@ -64,7 +64,7 @@ def lower_trace(matrix):
     return Trace(matrix)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(terms(), SEEDS, st.integers(1, 5))
 def test_the_reference_is_the_oracle(term, seed, n):
     env = environment(seed, n=n)
@@ -76,7 +76,7 @@ def test_the_reference_is_the_oracle(term, seed, n):
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(terms(), SEEDS, st.integers(1, 7), st.sampled_from([1, 40, 2**18]))
 def test_tiles_are_the_reference(monkeypatch, term, seed, n, numbers):
@@ -138,7 +138,7 @@ def test_laws_are_shifted_where_they_must_be(
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(terms(), SEEDS)
 def test_many_digits_are_the_reference(term, seed):
     inputs = inputs_of(environment(seed), rows=1)
@@ -148,7 +148,7 @@ def test_many_digits_are_the_reference(term, seed):
     np.testing.assert_allclose(got, want, rtol=1e-8, atol=1e-8 * (1 + np.abs(want).max()))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(terms(), SEEDS)
 def test_torch_is_the_reference(term, seed):
     torch = pytest.importorskip("torch")

@@ -65,7 +65,7 @@ def agree(program, inputs, order, dtype):
     assert known.any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(terms(), SEEDS, st.sampled_from([np.float64, np.float32]))
 def test_random_terms(term, seed, dtype):
     inputs = inputs_of(environment(seed), rows=3)

@@ -13,6 +13,8 @@ from .subject import Atoms
 
 CROSSINGS = ("positions", "one atom", "weights", "mass exchange")
 DEPARTURES = ("positions", "one atom", "far atom", "mass exchange", "towards boundary")
+
+
 def moving(domain: AbstractDomain, kinds: tuple[str, ...]) -> tuple[str, ...]:
     """The kinds of paths that a domain has: on a finite set only masses move."""
     if not isinstance(domain, FiniteSet):

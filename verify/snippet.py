@@ -47,9 +47,7 @@ def snippet(candidate: Candidate, violation: Violation, stored: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _prints(
-    candidate: Candidate, violation: Violation, names: list[tuple[str, str]]
-) -> list[str]:
+def _prints(candidate: Candidate, violation: Violation, names: list[tuple[str, str]]) -> list[str]:
     """One line a measure; where one atom is followed, its row alone."""
     by_rows = not isinstance(candidate, (MeasureMap, TokenMap))
     row = f"[{int(violation.numbers['tag'])}]" if by_rows and "tag" in violation.numbers else ""

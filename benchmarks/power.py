@@ -157,7 +157,7 @@ def draw(found):
     axes.set_ylim(-0.03, 1.03)
     axes.legend(fontsize=8, ncols=2)
     figure.savefig(PICTURE, dpi=120)
-    print(f"\n{PICTURE}")
+    print(PICTURE, file=sys.stderr)
 
 
 def main():

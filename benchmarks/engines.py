@@ -40,6 +40,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _ratios import ratio
 from sympy import Rational
 
 from pushforward import symbolic as s
@@ -75,8 +76,7 @@ class Case:
 
     def ratio(self, name: str, other: str = "native") -> tuple[float, float, float]:
         """Median, least and largest of the times of one contender in those of another."""
-        ratios = sorted(a / b for a, b in zip(self.seconds[name], self.seconds[other], strict=True))
-        return statistics.median(ratios), ratios[0], ratios[-1]
+        return ratio(self.seconds[name], self.seconds[other])
 
     def fraction(self, name: str) -> float:
         """The part of the bound that a contender reaches, a median."""

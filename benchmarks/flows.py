@@ -34,6 +34,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from _ratios import ratio
 
 from pushforward.numeric import Sphere
 from pushforward.symbolic import (
@@ -101,9 +102,7 @@ class Case:
 
     def ratio(self, other: str) -> tuple[float, float, float]:
         """Median, least and largest of the times of another in ours."""
-        pairs = zip(self.seconds[other], self.seconds["pushforward"], strict=True)
-        ratios = sorted(a / b for a, b in pairs)
-        return statistics.median(ratios), ratios[0], ratios[-1]
+        return ratio(self.seconds[other], self.seconds["pushforward"])
 
     def __str__(self) -> str:
         return f"{self.system}, d={self.d}, N={self.n}, {self.method}, {self.dtype}"

@@ -33,6 +33,7 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from _ratios import ratio
 from sympy import Rational, sqrt
 
 from pushforward import symbolic as s
@@ -157,7 +158,7 @@ class Case:
         """A contender that cannot run the case, or no longer, is a note."""
         try:
             yield
-        except Exception as reason:
+        except Exception as reason:  # whatever a rival or a driver raises
             self.left_out[name] = note(reason)
             del self.contenders[name]
             self.seconds.pop(name, None)
@@ -166,9 +167,7 @@ class Case:
         """Median, least and largest of the times of a contender in those of ours."""
         if OURS not in self.seconds:
             return None
-        pairs = zip(self.seconds[name], self.seconds[OURS], strict=True)
-        ratios = sorted(theirs / ours for theirs, ours in pairs)
-        return statistics.median(ratios), ratios[0], ratios[-1]
+        return ratio(self.seconds[name], self.seconds[OURS])
 
     def fractions(self, name: str) -> tuple[float, float]:
         """The shares of the time that the multiply-adds and the exponentials alone would take."""
@@ -324,7 +323,7 @@ def measured(device: Device, job: tuple[str, int, int, str], rounds: int) -> dic
     try:
         made, exact = case(device, *job)
         made.run(device, rounds, exact)
-    except Exception as reason:
+    except Exception as reason:  # one case lost is not all
         print(f"{job[0]:18} {job[1]:8} {job[2]:4} {job[3]:8} failed: {note(reason)}", flush=True)
         return {**dict(zip(("name", "n", "d", "dtype"), job, strict=True)), "failed": note(reason)}
     print("\n".join([*map(made.row, made.seconds), *made.notes()]), flush=True)

@@ -31,6 +31,7 @@ from .constructors import (
 from .derivatives import Derivatives as Derivatives, derive as derive
 from .derived import DerivedTerm as DerivedTerm
 from .expansion import expanded as expanded, vanishes as vanishes
+from .extrema import Supremum as Supremum, infimum as infimum, supremum as supremum
 from .gateaux import (
     Along as Along,
     MassAt as MassAt,

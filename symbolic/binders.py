@@ -126,7 +126,7 @@ def _scoped(go: Substitution, variable: BoundPoint) -> Substitution:
     return Substitution({k: v for k, v in go.rule.items() if k is not variable})
 
 
-def _named(parts: tuple, variable: VectorTerm) -> tuple[tuple, BoundPoint]:
+def named(parts: tuple, variable: VectorTerm) -> tuple[tuple, BoundPoint]:
     """The parts with the variable named by their height, skipping levels that are free in them."""
     taken = frozenset().union(*(free_symbols(p) for p in parts)) - {variable}
     level = 1 + max(height(p) for p in parts)
@@ -139,7 +139,7 @@ def _named(parts: tuple, variable: VectorTerm) -> tuple[tuple, BoundPoint]:
     return tuple(go(p) for p in parts), name
 
 
-def _scope(variable: Any, measure: Any) -> MeasureTerm:
+def in_scope(variable: Any, measure: Any) -> MeasureTerm:
     """The measure, when both are what they should be."""
     if not isinstance(variable, (Point, BoundPoint, FreshPoint)):
         raise TypeError(f"a binder needs a Point as its variable, got {variable!r}")
@@ -226,14 +226,14 @@ class Integral(Binder):
     _variable_at, _measure_at = 1, 2
 
     def __new__(cls, body: Any, variable: VectorTerm, measure: MeasureTerm) -> Any:
-        measure = _scope(variable, measure)
+        measure = in_scope(variable, measure)
         if not isinstance(body, (VectorTerm, MatrixTerm)):
             body = scalar(body)
         if isinstance(body, (Zero, ZeroMatrix)):
             return body.func(*(Integral(like, variable, measure) for like in body.args))
         if variable not in free_symbols(body):
             return body if body is S.Zero else mass(measure) * body
-        (body,), variable = _named((body,), variable)  # first: signs may turn with the names
+        (body,), variable = named((body,), variable)  # first: signs may turn with the names
         found = pulled(body, variable)
         if found is not None:
             how, constant, rest = found
@@ -318,11 +318,11 @@ class LogPartition(Binder, ScalarTerm):
     """`log Z`, the logarithm of the integral of `exp(s(y))` against mu; args (y, mu, s)."""
 
     def __new__(cls, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
-        measure = _scope(variable, measure)
+        measure = in_scope(variable, measure)
         constant, energy = _energy(scalar(energy), variable)
         if measure.probability and energy is S.Zero:
             return constant
-        (energy,), variable = _named((energy,), variable)
+        (energy,), variable = named((energy,), variable)
         return constant + make(cls, variable, measure, energy)
 
     def rebuilt(self, parts: tuple, variable: VectorTerm, measure: MeasureTerm) -> Any:
@@ -347,7 +347,7 @@ class Cumulant(Binder):
     _variable_at, _measure_at = 1, 2
 
     def __new__(cls, slots: Any, variable: VectorTerm, measure: MeasureTerm, energy: Any) -> Any:
-        measure = _scope(variable, measure)
+        measure = in_scope(variable, measure)
         energy = _energy(scalar(energy), variable)[1]
         slots = [h if isinstance(h, (VectorTerm, MatrixTerm)) else scalar(h) for h in slots]
         slots.sort(key=lambda h: rank(h) == 0)
@@ -359,7 +359,7 @@ class Cumulant(Binder):
             return slots[0]
         if any(variable not in free_symbols(h) or isinstance(h, (Zero, ZeroMatrix)) for h in slots):
             return zero_like(*(Integral(h, variable, measure) for h in slots))
-        (*slots, energy), variable = _named((*slots, energy), variable)
+        (*slots, energy), variable = named((*slots, energy), variable)
         for i, slot in enumerate(slots):
             found = pulled(slot, variable)
             if found is not None:
@@ -443,10 +443,10 @@ class Pushforward(Binder, MeasureTerm):
     _variable_at, _measure_at = 1, 0
 
     def __new__(cls, measure: MeasureTerm, variable: VectorTerm, image: VectorTerm) -> Any:
-        measure = _scope(variable, measure)
+        measure = in_scope(variable, measure)
         if vector(image) is variable:
             return measure
-        (image,), variable = _named((image,), variable)
+        (image,), variable = named((image,), variable)
         return make(cls, measure, variable, image)
 
     @property

@@ -20,7 +20,7 @@ from sympy import Basic, Float, Integer, Mul, Rational, Symbol, exp
 from sympy.core.symbol import Str
 from sympy.functions.elementary.piecewise import ExprCondPair
 
-from . import binders, matrices, scalars, terms, vectors
+from . import binders, extrema, matrices, scalars, terms, vectors
 from .products import exponential, product
 from .terms import SLOT, Scalar, Term
 
@@ -156,7 +156,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 
 OURS: dict[str, Any] = {
     name: cls
-    for module in (terms, vectors, scalars, matrices, binders)
+    for module in (terms, vectors, scalars, matrices, binders, extrema)
     for name, cls in vars(module).items()
     if isinstance(cls, type) and issubclass(cls, Basic) and issubclass(cls, Term)
 }

@@ -10,6 +10,7 @@ from typing import Any
 from .binders import Cumulant, Integral, LogPartition, rank
 from .code import Scalars
 from .code_c_writer import SYNTAX, Loop, Nest, Program, Writer, emit
+from .extrema import Supremum
 from .gateaux import central_moments
 from .matrices import (
     Diagonal,
@@ -211,11 +212,11 @@ def _(term: Trace, writer: Writer, nest: Nest) -> str:
 # ---- binders
 
 
-def _zeroed(term: Any, count: str, writer: Writer, nest: Nest) -> str:
+def _started(term: Any, count: str, writer: Writer, nest: Nest, start: str = "0") -> str:
     if rank(term):
-        return writer.array(count, nest, start="0")
+        return writer.array(count, nest, start=start)
     name = writer.program.names.new("c")
-    nest.lines.append(f"double {name} = 0;")
+    nest.lines.append(f"double {name} = {start};")
     return name
 
 
@@ -232,7 +233,7 @@ def _(term: Integral, writer: Writer, nest: Nest) -> str:
     if not rank(term) and not writer_needs_atom(term):
         return _mass(term, writer, nest)
     count = writer.size(term) if rank(term) else "1"
-    total = _zeroed(term, count, writer, nest)
+    total = _started(term, count, writer, nest)
     with writer.loop(term, nest) as loop:
         _accumulate(total, f"weights[{loop.index}]", loop.parts[0], loop, count)
     return total
@@ -262,6 +263,17 @@ def _(term: LogPartition, writer: Writer, nest: Nest) -> str:
     return writer.scalar(f"{t} + log({z})", nest, "l")
 
 
+@emit.register
+def _(term: Supremum, writer: Writer, nest: Nest) -> str:
+    count, place = (writer.size(term), "[i]") if rank(term) else ("1", "")
+    top = _started(term, count, writer, nest, "-INFINITY")
+    with writer.loop(term, nest) as loop:
+        value = writer.value(loop.parts[0])
+        each = f"for (int i = 0; i < {count}; i++) " if rank(term) else ""
+        loop.add(f"{each}{top}{place} = fmax({top}{place}, {value}{place});")
+    return top
+
+
 def _probability(loop: Loop, log_z: str) -> str:
     score = loop.writer.value(loop.parts[-1])
     text = f"weights[{loop.index}] * exp({score} - {log_z})"
@@ -277,7 +289,7 @@ def _(term: Cumulant, writer: Writer, nest: Nest) -> str:
         log_z = writer.value(LogPartition(*law))
     sizes = _sizes(term, writer)
     if len(term.slots) == 1:
-        total = _zeroed(term, sizes[0], writer, nest)
+        total = _started(term, sizes[0], writer, nest)
         with writer.loop(term, nest) as loop:
             p = _probability(loop, log_z)
             _accumulate(total, p, loop.parts[0], loop, sizes[0])

@@ -8,6 +8,7 @@ from sympy import Expr, oo
 
 from .binders import Cumulant, Integral, Pushforward, rank
 from .code import Names, Scalars, Syntax, function_name
+from .extrema import Supremum
 from .matrices import (
     Columns,
     Diagonal,
@@ -259,7 +260,7 @@ class Writer:
             return "(" + " + ".join(map(self.dim, v.args)) + ")"
         if isinstance(v, VectorSum):
             return self.dim(v.args[0])
-        if isinstance(v, (Integral, Cumulant)):
+        if isinstance(v, (Integral, Cumulant, Supremum)):
             y = FreshPoint()
             self.placed[y] = "", self.program.atoms_of(v.measure)[1]
             return self.dim(next(h for h in v.parts_at(y) if rank(h)))

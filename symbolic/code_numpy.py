@@ -11,6 +11,7 @@ from sympy import Basic, Expr, oo
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank
 from .code import Names, Scalars, Syntax, function_name, signed_sum
+from .extrema import Supremum
 from .gateaux import central_moments
 from .matrices import (
     Diagonal,
@@ -369,6 +370,14 @@ def _law(term: Any, writer: Writer) -> tuple[str, str, int]:
 @written.register
 def _(term: LogPartition, writer: Writer) -> str:
     return _law(term, writer)[0]
+
+
+@written.register
+def _(term: Supremum, writer: Writer) -> str:
+    _, (body,), axis = writer.opened(term)
+    counts = f"weights[:{', None' * rank(body)}] > 0"
+    values = f"np.where({counts}, {writer.at(body, axis + 1)}, -np.inf)"
+    return f"np.max({values}, axis={-1 - rank(body)})"
 
 
 @written.register

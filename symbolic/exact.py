@@ -10,9 +10,24 @@ from functools import singledispatch
 from itertools import pairwise
 from typing import Any
 
-from sympy import Add, Expr, Integer, Matrix as Array, S, exp, eye, factorial, log, ones, oo, zeros
+from sympy import (
+    Add,
+    Expr,
+    Integer,
+    Matrix as Array,
+    Max,
+    S,
+    exp,
+    eye,
+    factorial,
+    log,
+    ones,
+    oo,
+    zeros,
+)
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward
+from .extrema import Supremum
 from .gateaux import partitions
 from .matrices import (
     Columns,
@@ -211,6 +226,15 @@ def _weighted(weights: list, samples: list) -> Any:
 def _(term: LogPartition, env: Environment) -> Any:
     (energies,), weights = _samples(term, env)
     return log(_weighted(weights, [exp(s) for s in energies]))
+
+
+@value.register
+def _(term: Supremum, env: Environment) -> Any:
+    (samples,), weights = _samples(term, env)
+    found = [h for h, w in zip(samples, weights, strict=True) if w != 0]
+    if not isinstance(found[0], Array):
+        return Max(*found)
+    return Array(len(found[0]), 1, lambda i, _: Max(*(h[i] for h in found)))
 
 
 @value.register

@@ -21,6 +21,7 @@ from typing import Any
 from sympy import Add, Basic, Derivative, DiracDelta, Dummy, Expr, Mul, S, Subs, Symbol, exp
 
 from .binders import Cumulant, Integral, LogPartition, Pushforward, rank, zero_like
+from .extrema import Supremum
 from .matrices import (
     Diagonal,
     Identity,
@@ -396,6 +397,15 @@ def _(term: LogPartition, go: Gateaux) -> Expr:
     if way.arrival is not None:
         result += exponential(term.at(way.arrival) - term)
     return result
+
+
+@rule.register
+def _(term: Supremum, go: Gateaux) -> Any:
+    raise NotDerivable(
+        f"no function is the derivative of Supremum in {term}: where several atoms attain it there "
+        "is no slope, and an atom of vanishing weight enters it whole; evaluate it only, or take "
+        "log int exp(beta h(y)) mu(dy) / beta with a large beta in its place"
+    )
 
 
 @rule.register

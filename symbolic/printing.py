@@ -27,6 +27,7 @@ from .boxes import (
     SQUARE,
     Box,
     Column,
+    Fence,
     Fraction,
     Index,
     Root,
@@ -38,6 +39,7 @@ from .boxes import (
     plain,
     sign,
 )
+from .extrema import Supremum
 from .matrices import (
     Columns,
     Diagonal,
@@ -571,6 +573,18 @@ def _(term: LogPartition, page: Page) -> tuple[Box, int]:
 
 
 LOG = sign("log", r"\log", tag="mi")
+
+
+@_drawn.register
+def _(term: Supremum, page: Page) -> tuple[Box, int]:
+    support = Row((word("supp"), SPACE, draw(term.measure, page)[0]))
+    where = Fence(PLAIN_BRACES[0], Row((page.bound(term.variable), IN, support)), PLAIN_BRACES[1])
+    head = Script(sign("sup", r"\sup", tag="mi"), where)
+    return Row((head, between(ROUND, draw(term.parts[0], page)[0]))), ATOM
+
+
+IN = sign(" in ", r" \in ", "\u2208")
+PLAIN_BRACES = sign("{", "", ""), sign("}", "", "")
 
 
 @_drawn.register

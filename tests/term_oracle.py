@@ -200,6 +200,15 @@ def _(term: s.LogPartition, env):
 
 
 @head_value.register
+def _(term: s.Supremum, env):
+    points, weights = atoms_of(term.measure, env)
+    y = s.FreshPoint()
+    body = term.at(y)
+    heavy = [p for p, w in zip(points, weights, strict=True) if w > 0]
+    return np.max([value(body, env | {y: p}) for p in heavy], axis=0)
+
+
+@head_value.register
 def _(term: s.Cumulant, env):
     y = s.FreshPoint()
     slots, energy = term.at(y)

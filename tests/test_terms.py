@@ -22,6 +22,7 @@ EXAMPLES = [
     s.integral(sp.exp(s.dot(X, Y)), Y, MU), s.integral(sp.exp(s.dot(X, Y)) * Y, Y, MU),
     s.integral(s.outer(Y, Y), Y, PUSHED), s.LogPartition(*LAW), s.Cumulant((s.dot(Y, Y),), *LAW),
     s.Cumulant((Y,), *LAW), s.Cumulant((Y, s.norm2(Y) * Y), *LAW), PUSHED,
+    s.supremum(s.dot(X, Y), Y, MU), s.supremum(Y, Y, PUSHED),
 ]  # fmt: skip
 
 
@@ -233,6 +234,7 @@ def test_parameter_derivative_of_scalars_and_matrices():
 
 
 NAMES = """Measure Point Matrix Vector Scalar dot gibbs integral expectation covariance component
+    supremum infimum
     block stack norm norm2 outer elementwise SymbolicMap VelocityField derive register library"""
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from .parts import Part, aligned
 from .program import BINARY, CONDITIONS, LIKE, NARY, UNARY, Axis, Instruction, Program
-from .reductions import cumulant, integral, log_partition
+from .reductions import cumulant, integral, log_partition, supremum
 from .reference import Inputs, float_constant, like
 from .registered import FUNCTIONS, array_code
 from .tiles import Rules, Run, Work
@@ -235,4 +235,5 @@ RULES: Rules = {
     "integral": integral,
     "log_partition": log_partition,
     "cumulant": cumulant,
+    "supremum": supremum,
 }

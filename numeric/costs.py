@@ -115,8 +115,8 @@ def _one(instruction: Instruction, shape: Shape, operands: list[Shape]) -> Cost:
         return Cost(2 * size * inner)
     if op == "outer" or op in _CHEAP:
         return Cost(size * max(1, len(operands) - 1))
-    if op == "integral":
-        return Cost(2 * size)
+    if op in ("integral", "supremum"):
+        return Cost((2 if op == "integral" else 1) * size)
     if op in ("log_partition", "cumulant"):
         # Exponent, maximum, difference, total; then the sum of each slot, centred for products.
         slots = sum(prod(s) for s in operands[1:])

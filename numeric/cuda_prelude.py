@@ -161,6 +161,7 @@ INLINE bool any_lane(Mask m) { bool found = false; EACH_LANE found = found || m[
 INLINE V vselect(Mask m, V a, V b) { EACH_LANE a[l] = m[l] ? a[l] : b[l]; return a; }
 INLINE V vmax(V a, V b) { return vselect(a > b, a, b); }
 INLINE V vmin(V a, V b) { return vselect(a < b, a, b); }
+INLINE V vlargest(V a, V b) { return vselect((a > b) | (a != a), a, b); }
 INLINE V vabs(V a) { return vselect(a < (T)0, -a, a); }
 INLINE V vone(Mask m) { return vselect(m, splat(1), splat(0)); }
 
@@ -267,7 +268,7 @@ INLINE V over_groups(V v, SHARED T *shared, bool largest, int row_threads, int s
     T found = shared[l * row_threads + lane];
     for (L g = 1; g < split; ++g) {
       const T other = shared[(g * LANES + l) * row_threads + lane];
-      found = !largest ? found + other : other > found ? other : found;
+      found = !largest ? found + other : other > found || other != other ? other : found;
     }
     v[l] = found;
   }

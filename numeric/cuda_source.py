@@ -19,7 +19,7 @@ from math import prod
 from .cuda_prelude import PRELUDE
 from .native_operations import Array, Unsupported, indented, lines_for
 from .native_source import GIVEN, StepWriter, Tables
-from .native_sums import Law, Loop, Task, Total
+from .native_sums import Largest, Law, Loop, Task, Total
 from .program import Axis, Program
 from .registered import c_functions
 from .schedule import Step, schedule
@@ -338,8 +338,9 @@ class CudaStepWriter(StepWriter):
         self.body += self.finished(new, tasks)
 
     def wide_sums(self, tasks: list[Task]) -> list[str]:
-        self.stack += sum(prod(task.shape) for task in tasks)
-        return [f"W {_wide(task)}[{prod(task.shape)}] = {{}};" for task in tasks]
+        sums = [task for task in tasks if not isinstance(task, Largest)]
+        self.stack += sum(prod(task.shape) for task in sums)
+        return [f"W {_wide(task)}[{prod(task.shape)}] = {{}};" for task in sums]
 
     def chunk_lines(
         self, new: list[Law], tasks: list[Task], exponents: list[str], sums: list[str]
@@ -380,14 +381,7 @@ class CudaStepWriter(StepWriter):
         self.most_numbers = max(self.most_numbers, offset)
         whole = ["{", f"  enum {{ K = {self.chunk} }};", *indented(chunk), "}"]
         single = ["{", "  enum { K = 1 };", *indented(chunk), "}"]
-        folds = [
-            line
-            for task in tasks
-            for line in lines_for(
-                prod(task.shape),
-                lambda c, t=task: f"wide_add(&{_wide(t)}[{c}], {t.tile.name}[{c}]);",
-            )
-        ]
+        folds = [line for task in tasks for line in _folded(task)]
         return [
             f"enum {{ TILE = {tile}, CHUNK = {self.chunk} }};",
             f"const L first = {self.tables.first(over)}, count = {self.tables.own(over)};",
@@ -426,6 +420,9 @@ class CudaStepWriter(StepWriter):
                 f"const V {law.name}_part = law_scale({law.name}_own, {law.name}_top);",
             ]
         for task in tasks:
+            if isinstance(task, Largest):
+                lines += self.largest(task)
+                continue
             target = _total_name(task)
             part = f" * {task.law.name}_part" if task.law in new and self.split > 1 else ""
             text = f"narrow({_wide(task)}[@]){part}"
@@ -436,6 +433,23 @@ class CudaStepWriter(StepWriter):
                 lambda c, text=text, target=target: f"{target(c)} = {text.replace('@', c)};",
             )
         return lines
+
+    def largest(self, task: Largest) -> list[str]:
+        """The largest values over all groups."""
+        name, exchange = _total_name(task), _EXCHANGED.format("true")
+        if self.split == 1:
+            return []
+        return lines_for(
+            prod(task.shape), lambda c: f"{name(c)} = over_groups({name(c)}, {exchange});"
+        )
+
+
+def _folded(task: Task) -> list[str]:
+    """What a tile adds to a sum, or how it raises a maximum."""
+    if isinstance(task, Largest):
+        return task.fold(None)
+    name, wide = task.tile.name, _wide(task)
+    return lines_for(prod(task.shape), lambda c: f"wide_add(&{wide}[{c}], {name}[{c}]);")
 
 
 def _wide(task: Task) -> str:

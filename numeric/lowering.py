@@ -41,6 +41,7 @@ from ..symbolic import (
     RowStack,
     Scaled,
     Stack,
+    Supremum,
     Trace,
     Transpose,
     Vector,
@@ -432,6 +433,11 @@ class _Lowering:
     def _(self, term: Any, scope: _Scope) -> Use:
         axis, inside = self.measured(term, scope)
         return self.builder.emit("log_partition", self.value(term.parts[0], inside), over=axis)
+
+    @rule.register(Supremum)
+    def _(self, term: Any, scope: _Scope) -> Use:
+        axis, inside = self.measured(term, scope)
+        return self.builder.emit("supremum", self.value(term.parts[0], inside), over=axis)
 
     @rule.register(Cumulant)
     def _(self, term: Any, scope: _Scope) -> Use:

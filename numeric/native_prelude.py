@@ -58,6 +58,8 @@ INLINE int ANY(VI mask) {
   return any != 0;
 }
 #endif
+/* The larger number, and NaN where one is NaN. */
+INLINE V vlargest(V a, V b) { return vselect((a > b) | (a != a), a, b); }
 INLINE V vabs(V a) { return vselect(a < 0, -a, a); }
 INLINE V vone(VI mask) { return vselect(mask, SPLAT(1), SPLAT(0)); }
 

@@ -25,7 +25,18 @@ from .native_operations import (
     operation,
     starts_at_zero,
 )
-from .native_sums import TILE, IntegralSum, Law, Loop, Mean, Moment, Task, Total, reduced_axis
+from .native_sums import (
+    TILE,
+    IntegralSum,
+    Largest,
+    Law,
+    Loop,
+    Mean,
+    Moment,
+    Task,
+    Total,
+    reduced_axis,
+)
 from .program import LIKE, Axis, Instruction, Program, Use, value_operands
 from .reference import central_blocks, float_constant
 from .schedule import Step, operand_row, schedule
@@ -210,7 +221,7 @@ class StepWriter:
         if index in self.ready:
             return self.ready[index]
         instruction = self.program.instructions[index]
-        if instruction.op == "integral":
+        if instruction.op in ("integral", "supremum"):
             ready = self.plan_integral(index, instruction)
         elif instruction.op == "log_partition":
             law = self.law(instruction)
@@ -239,7 +250,7 @@ class StepWriter:
     def plan_integral(self, index: int, instruction: Instruction) -> int:
         (body,), over = instruction.operands, reduced_axis(instruction)
         number = 1 + self.needs(body, self.axis)
-        task = IntegralSum(self, body, over)
+        task = (Largest if instruction.op == "supremum" else IntegralSum)(self, body, over)
         self.add_task(number, over, task)
         self.makers[index] = task.value
         return number

@@ -236,6 +236,42 @@ class IntegralSum(Task):
         return tensor, scalars
 
 
+class Largest(Task):
+    """The largest of the values of the atoms, of each component by itself; NaN stays."""
+
+    def __init__(self, step: StepWriter, body: Use, over: Axis):
+        super().__init__(step, over, step.shapes[body.index], 0, None)
+        self.body = body
+
+    def start(self) -> None:
+        total = self.total = self.step.declare(self.step.body, self.shape, "sum", zero=False)
+        self.step.body += lines_for(
+            prod(self.shape), lambda c: f"{total.name}[{c}] = SPLAT(-INFINITY);"
+        )
+
+    def zero_tile(self) -> list[str]:
+        n, tile = prod(self.shape), self.tile.name
+        self.step.stack += n
+        return [f"V {tile}[{n}];", *lines_for(n, lambda c: f"{tile}[{c}] = SPLAT(-INFINITY);")]
+
+    def accumulate(self, loop: Loop) -> None:
+        value = loop.value(self.body, self.step.axis)
+        self.raise_to(loop.lines, self.tile, value)
+
+    def fold(self, scale: str | None) -> list[str]:
+        lines: list[str] = []
+        assert self.total is not None
+        self.raise_to(lines, self.total, self.tile)
+        return lines
+
+    def raise_to(self, lines: list[str], largest: Array, value: Array) -> None:
+        """Lines that replace numbers by larger ones."""
+        name = largest.name
+        lines += lines_for(
+            prod(self.shape), lambda c: f"{name}[{c}] = vlargest({value.at(c)}, {name}[{c}]);"
+        )
+
+
 class Mean(Task):
     """`E_p[h]`; h itself where it does not depend on the atom."""
 

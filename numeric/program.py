@@ -36,12 +36,13 @@ LIKE = "zeros zero_matrix ones identity basis dimension columns".split()
 `columns` stands for a vector that a matrix applies to: it has components and no value.
 """
 
-REDUCTIONS = "integral log_partition cumulant".split()
-"""Sums over the atoms of a measure: `over` names the axis that they consume.
+REDUCTIONS = "integral log_partition cumulant supremum".split()
+"""Sums and maxima over the atoms of a measure: `over` names the axis that they consume.
 
 `integral` h: `sum_i w_i h_i`. `log_partition` s: `log sum_i w_i exp(s_i)`. `cumulant` s, h, ...:
 the joint cumulant of the slots h, ... under the weights `w_i exp(s_i)` normalised; of one slot the
 mean, of two the covariance. Tensor slots are multiplied as outer products in their order.
+`supremum` h: the largest of the `h_i`, of each component by itself.
 """
 
 _RANKS = {
@@ -284,6 +285,7 @@ def _rank(op: str, ranks: list[int]) -> int:
         "stack": len(ranks) >= 1 and all(rank <= 1 for rank in ranks),
         "row_stack": len(ranks) >= 1 and all(rank == 2 for rank in ranks),
         "integral": len(ranks) == 1,
+        "supremum": len(ranks) == 1,
         "cumulant": len(ranks) >= 2 and ranks[0] == 0 and sum(ranks) <= 2,
         **{name: len(ranks) == 1 for name in UNARY},
         **{name: len(ranks) == 2 and 2 not in ranks for name in BINARY},

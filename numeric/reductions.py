@@ -30,6 +30,14 @@ def integral(work: Work, instruction: Instruction) -> Part:
     return _contract(work, weight, instruction.operands[0])
 
 
+def supremum(work: Work, instruction: Instruction) -> Part:
+    (use,), over = instruction.operands, _reduced(instruction)
+    if over not in use.axes:
+        return work.part(use)
+    part = last(work, work.part(use), over)
+    return Part(work.xp.max(part.array, axis=-1), part.axes[:-1])
+
+
 def _reduced(instruction: Instruction) -> Axis:
     assert instruction.over is not None
     return instruction.over

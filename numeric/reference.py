@@ -237,6 +237,10 @@ def _integral(run: _Run, instruction: Instruction, body: np.ndarray) -> np.ndarr
     return (body * run.weights(instruction)).sum(axis=-1)
 
 
+def _supremum(_: _Run, __: Instruction, body: np.ndarray) -> np.ndarray:
+    return body.max(axis=-1)
+
+
 def _log_weights(run: _Run, instruction: Instruction) -> tuple[np.ndarray, Any]:
     """The logarithms of the weights in units of the largest, and that of the largest."""
     weights = run.weights(instruction)
@@ -335,6 +339,7 @@ RULES: Mapping[str, Callable[..., np.ndarray]] = {
     "integral": _integral,
     "log_partition": _log_partition,
     "cumulant": _cumulant,
+    "supremum": _supremum,
 }
 
 

@@ -29,6 +29,16 @@ def _integral(run: Analysis, instruction: Instruction, body: Known) -> Known:
     return bilinear(run, body, weights, times, weights.value.shape[0] + 4)
 
 
+def _supremum(run: Analysis, instruction: Instruction, body: Known) -> Known:
+    """The largest value moves by no more than those move that may be it, exact or computed."""
+    value, error = np.broadcast_arrays(body.value, body.error)
+    least = (value - 2 * error).max(axis=-1, keepdims=True)
+    may_be = ~(value + 2 * error < least)
+    worst = np.where(may_be, error, 0.0).max(axis=-1)
+    largest = value.max(axis=-1)
+    return Known(largest, worst, np.abs(largest))
+
+
 @dataclass(frozen=True, slots=True)
 class _Law:
     """A Gibbs law in double precision, and the errors of its logarithms.
@@ -202,4 +212,5 @@ SUM_RULES: Mapping[str, Callable[..., Known]] = {
     "integral": _integral,
     "log_partition": _log_partition,
     "cumulant": _cumulant,
+    "supremum": _supremum,
 }

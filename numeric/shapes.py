@@ -71,7 +71,7 @@ def _shape(instruction: Instruction, shapes: list[Shape]) -> Shape:
     op = instruction.op
     if op in UNARY or op in BINARY or op in NARY:
         return _componentwise(shapes)
-    if op in ("cumulant", "integral"):
+    if op in ("cumulant", "integral", "supremum"):
         return tuple(size for shape in shapes for size in shape)
     return _RULES[op](instruction, *shapes)
 

@@ -24,6 +24,7 @@ from ..symbolic import (
     Measure,
     Point,
     Scalar,
+    Supremum,
     Vector,
 )
 from ..symbolic.terms import Slot, height
@@ -264,6 +265,15 @@ def _(term: Any, scope: Scope) -> Any:
 @rule.register(LogPartition)
 def _(term: Any, scope: Scope) -> Interval:
     return hull(_over_cells(term.parts, term, scope)[0])
+
+
+@rule.register(Supremum)
+def _(term: Any, scope: Scope) -> Any:
+    values = _over_cells(term.parts, term, scope)[0]
+    if isinstance(values[0], Interval):
+        return hull(values)
+    # Each component is attained at an atom of its own: of the norm nothing is kept.
+    return vector_range(map(hull, zip(*(v.components for v in values), strict=True)))
 
 
 @rule.register(Cumulant)

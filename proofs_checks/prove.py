@@ -43,6 +43,7 @@ from ..symbolic import (
     Scalar,
     Scaled,
     Stack,
+    Supremum,
     SymbolicMap,
     Trace,
     Transpose,
@@ -286,6 +287,15 @@ def _(term: Any, scope: Scope) -> Step:
 @rule.register(LogPartition)
 def _(term: Any, scope: Scope) -> Step:
     return _step("Gibbs law", term, *_integrands(term, scope))
+
+
+@rule.register(Supremum)
+def _(term: Any, scope: Scope) -> Step:
+    raise Stopped(
+        "Supremum",
+        f"{short(term)} runs over the support, which is no continuous function of the measure: an "
+        "atom of vanishing weight enters it whole",
+    )
 
 
 @rule.register(Pushforward)

@@ -32,6 +32,7 @@ from ..symbolic import (
     RowStack,
     Scaled,
     Stack,
+    Supremum,
     Trace,
     Transpose,
     VectorSum,
@@ -219,6 +220,7 @@ def _(term: Any, of: Shapes) -> Shape:
 
 @shape.register(Integral)
 @shape.register(LogPartition)
+@shape.register(Supremum)
 @shape.register(Cumulant)
 def _(term: Any, of: Shapes) -> Shape:
     within = of.inside(term)

@@ -19,6 +19,8 @@ import numpy as np
 from .charts import space_of
 from .domains import AbstractDomain
 from .measures import DiscreteMeasure
+from .program import Program
+from .random_batches import refuse_extrema
 
 GROUP = 2**16
 """Particles that share their batches."""
@@ -89,7 +91,7 @@ def estimate_flow(
         A `FlowEstimate`.
 
     Raises:
-        ValueError: numbers that are too small, bad shapes.
+        ValueError: numbers that are too small, bad shapes, a bound field with a supremum.
 
     >>> rng = np.random.default_rng(0)
     >>> swarm = rng.normal(size=(5000, 3))
@@ -103,6 +105,8 @@ def estimate_flow(
     for name, (value, low) in least.items():
         if not (hasattr(value, "__index__") and value >= low):
             raise ValueError(f"expected {name}, an integer >= {low}, got {value!r}")
+    if isinstance(program := getattr(field, "program", None), Program):
+        refuse_extrema(program)
     mu = DiscreteMeasure(points, weights)
     start = np.asarray(mu.points, dtype=dtype)
     walk = _Walk(field, np.asarray(mu.weights, dtype=float), space_of(domain, mu.dim), batch, seed)

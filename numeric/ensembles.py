@@ -11,7 +11,7 @@ from .arrays import devices_like, is_array, namespace, on_processor, to_numpy
 from .bound import Bound, BoundField
 from .engines import Request, run
 from .native import processors
-from .random_batches import GROUP, Batches, Estimate, estimate_group
+from .random_batches import GROUP, Batches, Estimate, estimate_group, refuse_extrema
 from .registered import FUNCTIONS, RegisteredFunction, used
 from .schedule import schedule
 from .shards import Cluster, Devices, Job, Place, Progress, Threads
@@ -121,7 +121,7 @@ class Ensemble:
             batch, is estimated.
 
         Raises:
-            ValueError: as for a call, and numbers that are too small.
+            ValueError: as for a call, numbers that are too small, and a supremum over the atoms.
 
         Source: Jin, Li & Liu (2020), arXiv 1812.10575.
         """
@@ -129,6 +129,7 @@ class Ensemble:
             if not (hasattr(value, "__index__") and value >= least):
                 raise ValueError(f"expected {name}, an integer >= {least}, got {value!r}")
         request, owner = self._request(points, weights, x, more), self.bound.map.mu.name
+        refuse_extrema(request.program)
         cumulative = np.cumsum(to_numpy(request.inputs.measures[owner][1]), dtype=np.float64)
         how = Batches(owner, int(batch), int(batches), int(seed), self.engine, cumulative)
         pieces = list(enumerate(shards(request, self.rows or GROUP)))

@@ -243,6 +243,11 @@ def _gathered(items: Sequence[tuple[Any, Any, Any]]) -> tuple | None:
         kept = mass > 0
         if (mass < 0).any() or np.isnan(mass).any():
             return None
+        given = np.concatenate(
+            [s if w is None else w for s, w in zip(shares, weights, strict=True)]
+        )
+        if (kept != (given > 0)).any():
+            return None  # weights below the numbers of the type: their atoms count for a supremum
         counts = np.add.reduceat(kept, _ends(counts)[:-1])
         if not counts.all():
             return None

@@ -153,5 +153,14 @@ def _degree(instruction: Instruction, degrees: Mapping[int, int], owner: str) ->
     return 2 if any(parts) or reduces else 0
 
 
+def refuse_extrema(program: Program) -> None:
+    """ValueError for a supremum: no batch tells how far its largest value is from that of all."""
+    if any(program.instructions[index].op == "supremum" for index in program.needed()):
+        raise ValueError(
+            "expected sums over the atoms in an estimate from random batches, got a supremum, "
+            "which a single atom decides; evaluate it with all atoms"
+        )
+
+
 def _is_over(instruction: Instruction, owner: str) -> bool:
     return instruction.over is not None and instruction.over.owner == owner

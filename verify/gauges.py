@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import numpy as np
 
-from .distance import gap, lengths, moved
+from .distance import gaps, lengths, moved
 from .subject import Stack
 
 Triple = tuple[Any, Any, Any]
@@ -73,13 +74,15 @@ class Distances(Gauge):
         self.small = small
 
     def apart(self, first: Sequence[Any], second: Sequence[Any]) -> np.ndarray:
-        return np.array([gap(a, b, self.small) for a, b in zip(first, second, strict=True)])
+        return gaps(first, second, self.small)
 
     def bends(self, triples: Sequence[Triple], share: Sequence[float]) -> list[float]:
-        return [
-            gap(triple[0], triple[2], self.small) if _is_whole(triple) else -1.0
-            for triple in triples
-        ]
+        whole = [_is_whole(triple) for triple in triples]
+        found = np.full(len(triples), -1.0)
+        if any(whole):
+            left, _, right = zip(*compress(triples, whole), strict=True)
+            found[whole] = gaps(left, right, self.small)
+        return found.tolist()
 
     def _wholly(self, triples: list[Triple], share: np.ndarray) -> list[Split]:
         left, middle, right = zip(*triples, strict=True)

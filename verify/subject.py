@@ -284,8 +284,11 @@ class Subject:
         points = self._rows(out[0], len(weights), atoms)
         if not np.isfinite(weights).all():
             raise Undefined("the function returned a weight that is not finite", atoms)
-        if (weights < 0).any():
-            raise Undefined(f"the function returned a negative weight ({weights.min():.3g})", atoms)
+        least = weights.min(initial=np.inf)
+        if least < 0:
+            raise Undefined(f"the function returned a negative weight ({least:.3g})", atoms)
+        if 0 < least < np.inf:
+            return points, weights
         if not weights.sum() > 0:
             raise Undefined("the function returned a measure of mass zero", atoms)
         keep = weights > 0

@@ -202,8 +202,11 @@ class BlockWriter(StepWriter):
             if found is None:
                 return None
             name = self.keep(self.name("dot"), self.tile)
+            vector, atoms = self.row_value(found[0]).name, found[1]
             lines = list(
-                self.inner_products(*found, lambda u, a: f"{name}_all[g + {u}][j - j0 + {a}]")
+                self.inner_products(
+                    vector, atoms, lambda u, a: f"{name}_all[g + {u}][j - j0 + {a}]"
+                )
             )
             self.stages[index, row] = Array(f"(&{name}[j - j0])", (), True), lines
         return self.stages[index, row][0]
@@ -219,14 +222,10 @@ class BlockWriter(StepWriter):
         if found is None:
             return False
         vector, atoms = found
-        logs, n = self.tables.slot("logs", law.over.owner), self.tables.components(atoms)
-        scaled = f"{vector}_scaled"
-        if scaled not in self.kept:
-            self.keep(scaled, n)
-            self.body += lines_for(n, lambda c: f"{scaled}[{c}] = LOG2E * {vector}[{c}];")
+        logs = self.tables.slot("logs", law.over.owner)
         lines = list(
             self.inner_products(
-                scaled,
+                self.scaled(vector).name,
                 atoms,
                 lambda u, a: f"{law.name}_exponents_all[g + {u}][j - j0 + {a}]",
                 lambda a: f"SPLAT({logs}[j + {a} < j1 ? j + {a} : j])",
@@ -236,26 +235,20 @@ class BlockWriter(StepWriter):
         self.stages[-1 - law.energy.index, row] = Array("", (), True), lines
         return True
 
-    def row_and_atoms(self, index: int, row: Axis | None) -> tuple[str, int] | None:
+    def row_and_atoms(self, index: int, row: Axis | None) -> tuple[int, int] | None:
         """The row vector and the vectors of the atoms of which a pair is the inner product."""
         instruction = self.program.instructions[index]
         if instruction.op == "dot" and row is not None:
             for left, right in (instruction.operands, instruction.operands[::-1]):
                 atoms = self.atoms(right, row)
                 if atoms is not None and self.is_of_row(left, row):
-                    return self.row_value(left.index).name, atoms
+                    return left.index, atoms
         return None
 
     def atoms(self, use: Use, row: Axis | None) -> int | None:
         """The instruction of a tensor that depends on the atom alone, if it is long enough."""
-        axes = self.program.instructions[use.index].axes
-        inner = operand_row(self.program, use, row)
-        alone = inner is None and len(axes) == 1 and axes[0].is_atoms
-        return use.index if alone and self.tables.components(use.index) >= _FEWEST else None
-
-    def is_of_row(self, use: Use, row: Axis) -> bool:
-        axes = self.program.instructions[use.index].axes
-        return axes == (operand_row(self.program, use, row),)
+        long_enough = self.tables.components(use.index) >= _FEWEST
+        return use.index if long_enough and self.is_of_atom(use, row) else None
 
     def inner_products(
         self,
@@ -535,14 +528,27 @@ def _interleaved(lines: list[str]) -> Iterator[str]:
         else:
             statement.append(line)
             if words.endswith((";", "}")):
-                for u in range(_INTERLEAVED):
-                    for part in statement:
-                        named = _OF_A_ROW.sub(lambda name, u=u: f"{name[0]}_of{u}", part)
-                        yield re.sub(r"\bi\b", f"(i + {u} * LANES)", named)
+                yield from _of_each(statement)
                 statement = []
 
 
 _OF_ALL_ROWS = ("const T *", "const long", "void")
+_EXPONENTIAL = re.compile(r"(\w+) = vexp2_nonpositive\(\1\);")
+
+
+def _of_each(statement: list[str]) -> Iterator[str]:
+    """A statement once for each vector; exponentials of them all go step by step together."""
+    places = range(_INTERLEAVED)
+    found = _EXPONENTIAL.fullmatch(statement[0].strip())
+    if found:
+        names = [f"{found[1]}_of{u}" for u in places]
+        yield f"{{ V all[] = {{{', '.join(names)}}}; vexp2_nonpositive_of(all, {len(places)});"
+        yield f"  {' '.join(f'{name} = all[{u}];' for u, name in enumerate(names))} }}"
+        return
+    for u in places:
+        for part in statement:
+            named = _OF_A_ROW.sub(lambda name, u=u: f"{name[0]}_of{u}", part)
+            yield re.sub(r"\bi\b", f"(i + {u} * LANES)", named)
 
 
 def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:

@@ -128,7 +128,7 @@ INLINE V vrsqrt(V x) {
 #define LN2_LOW 1.90821492927058770002e-10
 #define EXP_LOW -708.3964
 #define EXP_HIGH 709.782712893384
-#define EXP2_LOW -1022.0
+#define EXP2_LOW -1023.0
 #define HUGE_EXPONENT 4e307
 #define TINY 2.2250738585072014e-308
 #define TINY_SCALE 18014398509481984.0
@@ -152,7 +152,7 @@ static const T exp_series[] = {
 #define LN2_LOW -2.12194440e-4f
 #define EXP_LOW -87.3365f
 #define EXP_HIGH 88.722839f
-#define EXP2_LOW -126.0f
+#define EXP2_LOW -127.0f
 #define HUGE_EXPONENT 8e37f
 #define TINY 1.17549435e-38f
 #define TINY_SCALE 33554432.0f
@@ -185,17 +185,33 @@ INLINE V exp_reduced(V x, V *shifted) {
   return p;
 }
 
-/* 2^x for x <= 0, the weight of an atom: with n the nearest integer to x, 2^n p(x - n). Below the
-   smallest normal number it is zero, whatever bits the steps before have left. NaN stays:
-   comparisons with it are false, and its low bits are zero. */
-INLINE V vexp2_nonpositive(V x) {
-  V shifted = x + MAGIC;
-  V r = x - (shifted - MAGIC);
-  V p = SPLAT(exp2_series[0]);
+/* 2^x for x <= 0, the weights of atoms: with n the nearest integer to x, 2^n p(x - n). From
+   2^EXP2_LOW on they are zero, since p(0) is exactly one; a little above they are subnormal. The
+   maximum leaves NaN, and then its low bits are zero. `count` vectors take each step together, so
+   that none waits for its own last result. */
+INLINE void vexp2_nonpositive_of(V *x, const int count) {
+  V shifted[4], r[4], p[4];
+  #pragma GCC unroll 4
+  for (int u = 0; u < count; ++u) x[u] = vmax(SPLAT(EXP2_LOW), x[u]);
+  #pragma GCC unroll 4
+  for (int u = 0; u < count; ++u) shifted[u] = x[u] + MAGIC;
+  #pragma GCC unroll 4
+  for (int u = 0; u < count; ++u) r[u] = shifted[u] - MAGIC;
+  #pragma GCC unroll 4
+  for (int u = 0; u < count; ++u) r[u] = x[u] - r[u];
+  #pragma GCC unroll 4
+  for (int u = 0; u < count; ++u) p[u] = SPLAT(exp2_series[0]);
   #pragma GCC unroll 16
-  for (int k = 1; k < EXP2_TERMS; ++k) p = p * r + exp2_series[k];
-  V scaled = (V)((VI)p + ((VI)shifted << MANTISSA));
-  return (V)((VI)scaled & ~(x < EXP2_LOW));
+  for (int k = 1; k < EXP2_TERMS; ++k) {
+    #pragma GCC unroll 4
+    for (int u = 0; u < count; ++u) p[u] = p[u] * r[u] + exp2_series[k];
+  }
+  #pragma GCC unroll 4
+  for (int u = 0; u < count; ++u) x[u] = (V)((VI)p[u] + ((VI)shifted[u] << MANTISSA));
+}
+INLINE V vexp2_nonpositive(V x) {
+  vexp2_nonpositive_of(&x, 1);
+  return x;
 }
 
 /* The same for every x, in two halves of n, since 2^n may overflow where the result does not. */

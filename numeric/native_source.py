@@ -93,6 +93,8 @@ class Tables:
         self.counts: dict[Axis, int] = {}
         members = [program.instructions[index] for index in program.needed()]
         self.readers = Counter(use.index for member in members for use in member.operands)
+        laws = [member for member in members if member.op in ("cumulant", "log_partition")]
+        self.energies = Counter(member.operands[0].index for member in laws)
         for index in program.needed():
             instruction = program.instructions[index]
             kept = index in self.rows
@@ -111,6 +113,10 @@ class Tables:
     def components(self, index: int) -> int:
         return prod(self.shapes[index])
 
+    def is_energy_alone(self, index: int) -> bool:
+        """Whether every reader of a value takes it for the energy of a Gibbs law."""
+        return self.readers[index] == self.energies[index]
+
 
 class StepWriter:
     """The C function of one step."""
@@ -121,6 +127,7 @@ class StepWriter:
         self.header: dict[str, str] = {}
         self.body: list[str] = []
         self.row_values: dict[int, Array] = {}
+        self.scaled_values: dict[int, Array] = {}
         self.laws: dict[tuple, Law] = {}
         self.ready: dict[int, int] = {}
         self.tasks: dict[tuple[int, str], list[Task]] = {}
@@ -331,6 +338,25 @@ class StepWriter:
             n, lambda c: f"{array.name}[{c}] = LOAD({source} + {c} * {rows} + i);"
         )
         return array
+
+    def scaled(self, index: int) -> Array:
+        """A row value times log2 e, made once."""
+        if index not in self.scaled_values:
+            value, n = self.row_value(index), self.tables.components(index)
+            result = self.declare(self.body, value.shape, zero=False)
+            self.body += lines_for(n, lambda c: f"{result.name}[{c}] = LOG2E * {value.at(c)};")
+            self.scaled_values[index] = result
+        return self.scaled_values[index]
+
+    def is_of_row(self, use: Use, row: Axis | None) -> bool:
+        """Whether an operand of an instruction with the rows `row` depends on them alone."""
+        axes = self.program.instructions[use.index].axes
+        return row is not None and axes == (operand_row(self.program, use, row),)
+
+    def is_of_atom(self, use: Use, row: Axis | None) -> bool:
+        axes = self.program.instructions[use.index].axes
+        inner = operand_row(self.program, use, row)
+        return inner is None and len(axes) == 1 and axes[0].is_atoms
 
     def compute(self, lines: list[str], index: int, operands: list[Array]) -> Array:
         instruction = self.program.instructions[index]

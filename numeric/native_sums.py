@@ -120,16 +120,36 @@ class Loop:
         return instruction.operands if alone and instruction.op == op else ()
 
     def exponent(self, law: Law) -> str:
-        energy = self.value(law.energy, self.step.axis)
         logs = self.step.tables.slot("logs", self.owner)
+        factors = self.inner_product(law)
+        if factors is not None:
+            return f"{logs}[j] + {sum_of_products(*factors)}"
+        energy = self.value(law.energy, self.step.axis)
         return f"{energy.at(0)} * LOG2E + {logs}[j]"
+
+    def inner_product(self, law: Law) -> tuple[Array, Array] | None:
+        """The factors of an energy that is an inner product of a row with an atom and nothing else.
+
+        The one of the row is in powers of two: it is multiplied by log2 e once, before the atoms.
+        """
+        step, index = self.step, law.energy.index
+        instruction = step.program.instructions[index]
+        if instruction.op != "dot" or not step.tables.is_energy_alone(index):
+            return None
+        row = operand_row(step.program, law.energy, step.axis)
+        for left, right in (instruction.operands, instruction.operands[::-1]):
+            if step.is_of_row(left, row) and step.is_of_atom(right, row):
+                atom = self.atom(right.index)
+                return (step.scaled(left.index), atom) if atom.shape[0] <= FEW else None
+        return None
 
     def weight(self, law: Law, new: bool) -> str:
         """`exp(s + log w - maximum)` of this atom."""
         if law.name not in self.weights:
             exponent = f"{law.name}_exponents[j - j0]" if new else self.exponent(law)
             name = self.weights[law.name] = f"{law.name}_weight"
-            self.lines.append(f"const V {name} = vexp2_nonpositive({exponent} - {law.name}_top);")
+            self.lines.append(f"V {name} = {exponent} - {law.name}_top;")
+            self.lines.append(f"{name} = vexp2_nonpositive({name});")
         return self.weights[law.name]
 
 

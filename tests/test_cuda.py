@@ -93,6 +93,7 @@ DEFAULT = {
     "second layer": np.float64,
     "Cucker-Smale": np.float32,
     "psi": np.float32,
+    "suprema": np.float32,
 }
 
 

@@ -32,6 +32,7 @@ FAMILIES = {
     "moments": ("Jacobian", (2, 3, 4)),
     "two axes": ("Lions derivative", (3,)),
     "nested": ("second layer", (3,)),
+    "extrema": ("suprema", (2, 3, 8, 16)),
 }
 
 

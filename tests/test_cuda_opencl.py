@@ -27,6 +27,7 @@ FAMILIES = {
     "moments": ("Jacobian", np.float64, Layout(1, 16, 4), "tiles"),
     "two axes": ("Lions derivative", np.float32, Layout(2, 64, 4), "tiles"),
     "nested": ("second layer", np.float64, Layout(2, 64, 1), "tiles"),
+    "extrema": ("suprema", np.float32, Layout(2, 32, 4), "tiles"),
 }
 
 

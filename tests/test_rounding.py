@@ -28,6 +28,7 @@ from pushforward.symbolic import (
     integral,
     norm,
     norm2,
+    supremum,
 )
 
 
@@ -91,6 +92,7 @@ MAPS = {
     "distance": SymbolicMap(integral(norm(x - y) * y, y, mu), x, mu),
     "elementwise": SymbolicMap(elementwise(sp.tanh, A @ x), x, mu),
     "psi": SOFTMAX.derivative(lambda v: sp.sin(component(v, 0))),
+    "suprema": SymbolicMap(x + supremum(dot(x, A @ y) * y, y, mu) + supremum(V @ y, y, mu), x, mu),
 }
 
 

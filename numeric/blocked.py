@@ -17,6 +17,7 @@ from .program import BINARY, CONDITIONS, LIKE, NARY, UNARY, Axis, Instruction, P
 from .reductions import cumulant, integral, log_partition, supremum
 from .reference import Inputs, float_constant, like
 from .registered import FUNCTIONS, array_code
+from .streams import inner_product
 from .tiles import Rules, Run, Work
 
 
@@ -71,13 +72,18 @@ def _like(work: Work, instruction: Instruction) -> Part:
 
 
 def _point(work: Work, instruction: Instruction) -> Part:
-    rows = work.run.inputs.points[str(instruction.attributes[0])]
-    return Part(work.xp.permute_dims(rows, (1, 0)), instruction.axes)
+    return _columns(work, work.run.inputs.points[str(instruction.attributes[0])], instruction)
 
 
 def _atoms(work: Work, instruction: Instruction) -> Part:
-    rows, _ = work.run.inputs.measures[str(instruction.attributes[0])]
-    return Part(work.xp.permute_dims(rows, (1, 0)), instruction.axes)
+    return _columns(work, work.run.inputs.measures[str(instruction.attributes[0])][0], instruction)
+
+
+def _columns(work: Work, rows: Any, instruction: Instruction) -> Part:
+    columns = work.xp.permute_dims(rows, (1, 0))
+    if isinstance(columns, np.ndarray):
+        columns = np.ascontiguousarray(columns)  # passes over the pairs run along a component
+    return Part(columns, instruction.axes)
 
 
 def _parameter(work: Work, instruction: Instruction) -> Part:
@@ -93,6 +99,7 @@ def _constant(work: Work, instruction: Instruction) -> Part:
 
 def _componentwise(work: Work, instruction: Instruction) -> Part:
     arrays, axes = work.common(*work.parts(), rows_first=True)
+    work.take_over(arrays)
     key = None if instruction.op in CONDITIONS else work.key
     return Part(work.run.workspace.apply(key, work.run.functions[instruction.op], *arrays), axes)
 
@@ -100,6 +107,8 @@ def _componentwise(work: Work, instruction: Instruction) -> Part:
 def _power(work: Work, instruction: Instruction) -> Part:
     (base,), axes = work.common(*work.parts(), rows_first=True)
     exponent = Fraction(str(instruction.attributes[0]))
+    if not 2 < abs(exponent) <= 4:
+        work.take_over([base])  # otherwise a product of several factors reads it again
     size, xp, apply, key = abs(exponent), work.xp, work.run.workspace.apply, work.key
     if exponent.denominator > 2:
         # Two vectorised functions; a general power is slower by far.
@@ -143,11 +152,11 @@ def _select(work: Work, _: Instruction) -> Part:
     return Part(value, axes)
 
 
-def _dot(work: Work, _: Instruction) -> Part:
+def _dot(work: Work, instruction: Instruction) -> Part:
+    left, right = instruction.operands
+    if set(left.axes) & set(right.axes):
+        return inner_product(work, left, right)
     u, v = work.parts()
-    if set(u.axes) & set(v.axes):
-        (a, b), axes = work.common(u, v, rows_first=True)
-        return Part(work.run.workspace.inner(work.key, work.xp, a, b), axes)
     if work.row in v.axes:
         # Rows first in memory: reductions over the atoms then run along contiguous numbers.
         u, v = v, u

@@ -71,6 +71,15 @@ class Workspace:
             self._SPARE.append(self.buffers)
         self.buffers = {}
 
+    @property
+    def is_there(self) -> bool:
+        return self.dtype is not None
+
+    def holds(self, key: Any, array: Any) -> bool:
+        """Whether an array lies in the memory of a key."""
+        buffer = self.buffers.get(key)
+        return buffer is not None and np.may_share_memory(buffer, array)
+
     def room(self, key: Any, shape: tuple[int, ...]) -> np.ndarray | None:
         """An array of the shape, the same memory for the same key; None without a workspace."""
         if self.dtype is None or key is None:
@@ -97,13 +106,6 @@ class Workspace:
         if len(arrays) == 1:
             return function(*arrays, **more)
         return reduce(lambda a, b: function(a, b, **more), arrays)
-
-    def inner(self, key: Any, xp: Any, a: Any, b: Any) -> Any:
-        """The sum over the components of a product, both pairs."""
-        if self.dtype is None or key is None:
-            return xp.sum(a * b, axis=0)
-        products = self.apply((key, "products"), np.multiply, a, b)
-        return np.sum(products, axis=0, out=self.room(key, products.shape[1:]))
 
     def product(self, key: Any, xp: Any, left: Any, right: Any) -> Any:
         """A product of two matrices."""

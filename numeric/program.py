@@ -12,6 +12,7 @@ once, whatever the bound variable was called and however deep it was nested.
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 UNARY = (
     "exp log sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
@@ -71,8 +72,7 @@ _RANKS = {
 }
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Axis:
+class Axis(NamedTuple):
     """What a value varies over: the rows of a point argument, or the atoms of a measure.
 
     >>> str(Axis("x")), str(Axis("mu", 0))

@@ -11,6 +11,7 @@ from typing import Any
 
 from .parts import Part, aligned
 from .program import Axis, Use
+from .streams import component
 from .tiles import Work
 
 
@@ -57,9 +58,11 @@ class Weight:
 
     def against(self, work: Work, use: Use) -> Part:
         """The sum over the atoms of a value times what they count, which has no components."""
+        if self.part is None or len(set(self.part.axes) & set(use.axes)) > 1:
+            if use.index in work.run.uses.streamed:
+                return self._by_components(work, use)
+            return self.times(work, last(work, work.part(use), self.over)).sum(work)
         value = last(work, work.part(use), self.over)
-        if self.part is None or len(set(self.part.axes) & set(value.axes)) > 1:
-            return self.times(work, value).sum(work)
         weight, xp = last(work, self.part, self.over), work.xp
         n, shape = weight.array.shape[-1], weight.array.shape[:-1]
         flat, matrix = xp.reshape(weight.array, (-1, n)), self.matrix(work, use)
@@ -70,6 +73,18 @@ class Weight:
             sums = sums[:-1, ...]
         sums = xp.reshape(sums, (*value.array.shape[:-1], *shape))
         return Part(sums, value.axes[:-1] + weight.axes[:-1])
+
+    def _by_components(self, work: Work, use: Use) -> Part:
+        """The same for a vector of pairs, of which only a component at a time exists."""
+        run, key, sums = work.run, (work.index, work.row, use.index, "weighted"), []
+        for k in range(run.shapes[use.index][0]):
+            value = last(work, component(work, use, k, {}), self.over)
+            if self.part is not None:
+                (a, b), axes = work.common(self.part, value, rows_first=True)
+                product = run.workspace.apply(key, run.functions["mul"], a, b)
+                value = last(work, Part(product, axes), self.over)
+            sums.append(Weight(value, self.base, self.over).sum(work))
+        return work.stacked(sums, 1)
 
     def matrix(self, work: Work, use: Use) -> Any:
         """A value times the base, atoms last, and below it the base where no total is known."""

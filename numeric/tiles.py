@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import array_api_compat
+import numpy as np
 
 from .arrays import namespace
 from .functions import array_functions
@@ -14,10 +15,14 @@ from .parts import Part, Workspace, aligned
 from .program import Axis, Instruction, Program, Use
 from .reference import Inputs
 from .schedule import Step, operand_row, schedule
+from .uses import uses
 
-TILE_NUMBERS = 2**20
+TILE_NUMBERS = 2**18
 """Numbers in double precision of the pairs in a tile: enough that its calls are cheap, after which
-the interpreter is out of the caches near by; and the third-level cache holds them."""
+the interpreter is out of the caches near by; and few enough for the caches."""
+
+_TILES_ON_DEVICES = 8
+"""The tiles of NumPy that make one of other libraries, whose calls take longer to begin."""
 
 
 class OutOfRange(Exception):
@@ -29,7 +34,7 @@ class Run:
 
     def __init__(self, program: Program, inputs: Inputs, rules: "Rules"):
         self.program, self.inputs, self.rules = program, inputs, rules
-        self.schedule = schedule(program)
+        self.schedule, self.uses = schedule(program), uses(program)
         like = next(iter(inputs.measures.values()))[0]
         self.xp, self.dtype = namespace(like), like.dtype
         self.device = array_api_compat.device(like)
@@ -84,9 +89,11 @@ class Run:
 
     def height(self, step: Step) -> int:
         """The rows of a tile, so that its pairs have a bounded size."""
-        widths = [self.width(index, row) for index, row in step.pairs]
+        dying = self.uses.dying  # in the memory of their users
+        widths = [self.width(index, row) for index, row in step.pairs if index not in dying]
         widths += [self.width(index, step.axis) for index in step.members]
         numbers = TILE_NUMBERS * 64 // self.xp.finfo(self.dtype).bits
+        numbers *= 1 if self.workspace.is_there else _TILES_ON_DEVICES
         # Of many pairs, a third is in use at a time.
         return max(1, numbers // max(*widths, sum(widths) // 3))
 
@@ -94,7 +101,7 @@ class Run:
         """The numbers that an instruction takes for one row."""
         instruction = self.program.instructions[index]
         others = math.prod(self.inputs.count(axis) for axis in instruction.axes if axis != row)
-        numbers = others * math.prod(self.shapes[index])
+        numbers = others * (1 if index in self.uses.streamed else math.prod(self.shapes[index]))
         if instruction.op == "cumulant" and len(instruction.operands) > 2:
             # A covariance of vectors holds the centred ones of every atom.
             assert instruction.over is not None
@@ -147,6 +154,7 @@ class Tile:
     def __init__(self, run: Run, start: int, stop: int | None):
         self.run, self.start, self.stop = run, start, stop
         self.made: dict[Any, Any] = {}
+        self.homes: dict[tuple, tuple] = {}
 
     def value(self, index: int, row: Axis | None) -> Any:
         """The array of an instruction, its axis `row` cut to the rows of the tile."""
@@ -187,13 +195,31 @@ class Work:
     def energy_key(self, use: Use, other: tuple) -> tuple:
         """The name of the memory for the exponentials of an energy: its own, or another."""
         own = use.index in self.run.schedule.exponents and not self.tile.is_whole(use.index)
-        return (use.index, operand_row(self.run.program, use, self.row)) if own else other
+        place = use.index, operand_row(self.run.program, use, self.row)
+        return self.tile.homes.get(place, place) if own else other
 
     @property
     def key(self) -> tuple | None:
         """The name of the memory of a pair; values that are kept have none."""
-        index = self.index
-        return None if self.row is None or index in self.run.schedule.rows else (index, self.row)
+        if self.row is None or self.index in self.run.schedule.rows:
+            return None
+        place = self.index, self.row
+        return self.tile.homes.get(place, place)
+
+    def take_over(self, arrays: list) -> None:
+        """Make the memory of an operand that nothing else uses that of the value.
+
+        Of the first two operands only: they are read before anything is written.
+        """
+        run, homes = self.run, self.tile.homes
+        shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        for use, array in zip(self.instruction.operands[:2], arrays, strict=False):
+            if use.index not in run.uses.dying or array.shape != shape or not self.key:
+                continue
+            place = use.index, operand_row(run.program, use, self.row)
+            if run.workspace.holds(homes.get(place, place), array):
+                homes[self.index, self.row] = homes.get(place, place)
+                return
 
     def part(self, use: Use) -> Part:
         row = operand_row(self.run.program, use, self.row)
@@ -210,7 +236,7 @@ class Work:
     def common(self, *parts: Part, rows_first: bool = False) -> tuple[list, tuple[Axis, ...]]:
         """The arrays with the axes of all, ready to be combined by components."""
         axes = tuple(dict.fromkeys(axis for part in parts for axis in part.axes))
-        if rows_first and self.row in axes:
+        if rows_first and self.row is not None and self.row in axes:
             axes = (self.row, *(axis for axis in axes if axis != self.row))
         return [aligned(self.xp, part, axes) for part in parts], axes
 

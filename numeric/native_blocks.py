@@ -47,10 +47,10 @@ class BlockLoop(Loop):
 
     step: "BlockWriter"
 
-    def exponent(self, law: Law) -> str:
-        if self.step.made_with_product(law, is_new=False):
+    def weight(self, law: Law, new: bool) -> str:
+        if self.step.is_weighed(law, new):
             return f"{law.name}_exponents[j - j0]"
-        return super().exponent(law)
+        return super().weight(law, new)
 
     def pair(self, index: int, row: Axis | None) -> Array:
         key = index, row
@@ -76,6 +76,7 @@ class BlockWriter(StepWriter):
         self.segments: list[str] = []
         self.stages: dict[tuple[int, Axis | None], tuple[Array, list[str]]] = {}
         self.buffers: set[str] = set()
+        self.weighed: dict[str, list[str]] = {}
         self.zeros: list[str] = []
         self.folds: list[str] = []
         self.products = 0
@@ -145,7 +146,7 @@ class BlockWriter(StepWriter):
     def write_pass(self, number: int, tasks: list[Task]) -> None:
         new = [task.law for task in tasks if isinstance(task, Total)]
         over = tasks[0].over
-        self.stages, self.buffers = {}, set()
+        self.stages, self.buffers, self.weighed = {}, set(), {}
         for law in new:
             for part in ("top", "sum", "scale", "tile"):
                 self.keep(f"{law.name}_{part}", 0)
@@ -163,6 +164,9 @@ class BlockWriter(StepWriter):
         self.zeros, self.folds = zeros, folds = [], []
         products, after = [], []
         for task in tasks:
+            if isinstance(task, Total):
+                self.is_weighed(task.law, True)
+                continue
             product = self.product(task, sums, new)
             if product is None:
                 task.accumulate(sums)
@@ -172,14 +176,10 @@ class BlockWriter(StepWriter):
                 products += product[0]
                 after += product[1]
         tops = self.rows([f"{law.name}_tile = {law.name}_top;" for law in new])
-        rows = [
-            *_for_atoms(exponents.lines),
-            *_new_scales(new),
-            *zeros,
-            *_for_atoms(sums.lines),
-            *folds,
-        ]
+        scales = [*_for_atoms(exponents.lines), *_new_scales(new)]
+        rows = [*zeros, *_for_atoms(sums.lines), *folds]
         stages = [line for _, lines in self.stages.values() for line in lines]
+        weights = [line for lines in self.weighed.values() for line in lines]
         count = self.tables.count(over)
         self.close_rows()
         self.segments += [
@@ -187,11 +187,40 @@ class BlockWriter(StepWriter):
             f"  const long j1 = j0 + {self.tile} < {count} ? j0 + {self.tile} : {count};",
             *indented(tops),
             *indented(stages),
+            *indented(self.rows(scales)),
+            *indented(weights),
             *indented(self.rows(rows)),
             *indented(products),
             "}",
         ]
         self.body += after
+
+    def is_weighed(self, law: Law, new: bool) -> bool:
+        """Whether the exponents of a law lie in its buffer, where its weights then replace them."""
+        if law.name not in self.weighed:
+            if not new and not self.made_with_product(law, is_new=False):
+                return False
+            self.weighed[law.name] = list(self.weights(law.name, new))
+        return True
+
+    def weights(self, law: str, new: bool) -> Iterator[str]:
+        """The weights of a law in a tile, and their sum where the law is new."""
+        block = range(self.group)
+        exponents = [f"{law}_exponents_all[g + {u}][j]" for u in block]
+        shifted = [f"{place} - {law}_top_all[g + {u}]" for u, place in enumerate(exponents)]
+        yield f"for (int g = 0; g < used; g += {self.group}) {{"
+        yield f"  V {', '.join(f'part{u} = {{0}}' for u in block)};"
+        yield "  #pragma GCC unroll 2"
+        yield "  for (long j = 0; j < j1 - j0; ++j) {"
+        yield f"    V all[] = {{{', '.join(shifted)}}};"
+        yield f"    vexp2_nonpositive_of(all, {self.group});"
+        yield f"    {' '.join(f'{place} = all[{u}];' for u, place in enumerate(exponents))}"
+        yield f"    {' '.join(f'part{u} += all[{u}];' for u in block)}"
+        yield "  }"
+        for u in block if new else ():
+            total = f"{law}_sum_all[g + {u}]"
+            yield f"  {total} = {total} * {law}_scale_all[g + {u}] + part{u};"
+        yield "}"
 
     # ---- inner products of rows with atoms
 
@@ -337,7 +366,9 @@ class BlockWriter(StepWriter):
         else:
             weight = loop.weight(law, law in new)
         if law is not None and not factors:
-            buffer = f"{law.name}_{'exponents' if law in new else 'weights'}"
+            if law.name in self.weighed:
+                return f"{law.name}_exponents"
+            buffer = f"{law.name}_weights"
         else:
             buffer = self.name("coefficients")
         if buffer not in self.buffers:

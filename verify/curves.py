@@ -15,6 +15,7 @@ each time the number of decades doubles.
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -208,19 +209,19 @@ def in_step(
     results: dict[int, T] = {}
     asked: list[tuple[int, Q]] = []
 
-    def go_on(number: int, question: Callable[[], Q]) -> None:
+    def go_on(number: int, reply: Any) -> None:
         try:
-            asked.append((number, question()))
+            asked.append((number, searches[number].send(reply)))
         except StopIteration as stop:
             results[number] = stop.value
 
-    for number, search in enumerate(searches):
-        go_on(number, partial(next, search))
+    for number in range(len(searches)):
+        go_on(number, None)
     while asked:
         answers, now = answer(asked), asked
         asked = []
         for (number, _), reply in zip(now, answers, strict=True):
-            go_on(number, partial(searches[number].send, reply))
+            go_on(number, reply)
     return [results[number] for number in range(len(searches))]
 
 
@@ -258,18 +259,18 @@ def zoom(
     known: list[dict[float, Any]] = [{} for _ in bends]
 
     def answer(asked: list[tuple[int, Thirds]]) -> list[list[Split]]:
-        fresh = [
-            (number, t)
-            for number, thirds in asked
-            for t in dict.fromkeys(t for third in thirds for t in third)
-            if t not in known[number]
-        ]
-        which, ts = [number for number, _ in fresh], [t for _, t in fresh]
-        for (number, t), response in zip(fresh, respond(which, ts), strict=True):
+        which: list[int] = []
+        ts: list[float] = []
+        for number, thirds in asked:
+            new = {t: None for third in thirds for t in third if t not in known[number]}
+            known[number] |= new
+            which += [number] * len(new)
+            ts += new
+        for number, t, response in zip(which, ts, respond(which, ts), strict=True):
             known[number][t] = response
-        flat = [(number, third) for number, thirds in asked for third in thirds]
-        triples = [tuple(known[number][t] for t in third) for number, third in flat]
-        splits = iter(gauge.splits(triples, [(m - a) / (b - a) for _, (a, m, b) in flat]))
+        flat = [(known[number], *third) for number, thirds in asked for third in thirds]
+        triples = [(seen[a], seen[m], seen[b]) for seen, a, m, b in flat]
+        splits = iter(gauge.splits(triples, [(m - a) / (b - a) for _, a, m, b in flat]))
         return [list(islice(splits, len(thirds))) for _, thirds in asked]
 
     return in_step([_zoomed(bend, calls, floor, clock) for bend in bends], answer)
@@ -304,7 +305,7 @@ def _zoomed(
     inner = [np.inf if np.isnan(bent) else bent for *_, bent in splits]
     for k, bent in enumerate(map(max, [0.0, *inner], [*inner, 0.0])):
         push((at[k], at[k + 1]), (), (), steps[k], bent)
-    best: Zoom | None = None
+    best, narrowest = None, np.inf
     while heap:
         if power < 1 and seen > 0.6 * calls:
             power = 1.0
@@ -314,18 +315,18 @@ def _zoomed(
         left, right = intervals[-1]
         middle = 0.5 * (left + right)
         bottom = not left < middle < right or right - left < 4e-16
-        if best is None or right - left <= best.widths[-1]:
-            best = Zoom(intervals, rises, bottom)
+        if right - left <= narrowest:
+            best, narrowest = (intervals, rises, bottom), right - left
         stays = len(rises) > 3 and rises[-1] >= 0.8 * rises[-4]
         if bottom or clock.left <= 0 or (seen >= calls and not stays) or seen > calls + 400:
             break
         ((first, second, bent),) = yield [(left, middle, right)]
         seen += 1
-        if np.isnan(bent):
+        if math.isnan(bent):
             break  # the response cannot be read here: the parent is the finest
         push((left, middle), intervals, rises, first, bent)
         push((middle, right), intervals, rises, second, bent)
-    return best
+    return best and Zoom(*best)
 
 
 def jump_on(zoomed: Zoom | None, floor: float, resolution: float) -> bool:

@@ -93,7 +93,6 @@ def _all_solved(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> n
     movable = (largest > 0) & (largest < np.inf)
     scale = np.where(movable, largest, 1.0)
     costs /= scale[:, None, None]
-    b = b * (a.sum(axis=1) / b.sum(axis=1))[:, None]
     solve, found = _solver(), np.where(movable, 0.0, largest)
     for k in np.flatnonzero(movable).tolist():
         _, cost, _, _, status = solve(a[k], b[k], costs[k], _MOST_PIVOTS, 1)
@@ -127,8 +126,7 @@ def _transported(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> 
     largest = float(costs.max())
     if len(a) == 1 or len(b) == 1 or not 0 < largest < np.inf:
         return float(a @ costs @ b)
-    balanced = b * (a.sum() / b.sum())
-    _, cost, _, _, status = _solver()(a, balanced, costs / largest, _MOST_PIVOTS, 1)
+    _, cost, _, _, status = _solver()(a, b, costs / largest, _MOST_PIVOTS, 1)
     if status != _OPTIMAL:
         return wasserstein(DiscreteMeasure(x, a), DiscreteMeasure(y, b)).value
     return float(cost * largest)

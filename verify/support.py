@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import lru_cache
+
 import numpy as np
 
 from .candidates import TokenMap
@@ -13,6 +16,7 @@ from .tagging import binary_weights, decode, margin, support_defect
 from .trials import Outcome, Violation, run_trials
 
 _UNEQUAL = "the output masses are near sums of input weights but differ from them"
+_AT_ONE_CALL_EACH = 64
 _ATOMS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
@@ -40,7 +44,7 @@ def check_support(
     def trial(stack: Stack, _: int) -> Violation | None:
         points = stack[0][:, : _ATOMS[-1]]
         if by_rows:
-            points = points[_merging(subject, noise, points)]
+            return _carried_by_rows(subject, points)
         for atoms in points:
             found = _violation_at(subject, noise, _distinct(atoms), outcome)
             if found is not None:
@@ -50,23 +54,31 @@ def check_support(
     atoms = tuple(size for size in sizes if size in _ATOMS)
     # nothing is left to find where rows carry the weights by construction
     time = clock.share(0.1 if by_rows else 0.8)
-    found = run_trials(trial, subject, atoms, seed, time, outcome, equal=True)
+    found = run_trials(
+        trial, subject, atoms, seed, time, outcome, equal=True, batch=_AT_ONE_CALL_EACH
+    )
     if found is not None:
         outcome.violation = _simplified(subject, noise, found, spare.share(0.5))
         outcome.reason = outcome.violation.sentence
     return outcome
 
 
-def _merging(subject: Subject, noise: Noise, points: np.ndarray) -> np.ndarray:
-    """On which measures images of atoms come near each other: else each carries its weight."""
-    count, n, _ = points.shape
-    try:
-        images = subject.push_rows(points, np.broadcast_to(binary_weights(n), (count, n)))
-    except Undefined:
-        return np.ones(count, dtype=bool)
-    apart = np.linalg.norm(images[:, :, None] - images[:, None], axis=3)
-    apart[:, np.arange(n), np.arange(n)] = np.inf
-    return (apart <= 1e2 * noise.value).any(axis=(1, 2))
+def _carried_by_rows(subject: Subject, points: np.ndarray) -> None:
+    """Images of tagged measures that carry the weights of their rows, merged or not.
+
+    Only whether there are images is seen here; where there are none, `well-defined` says so.
+    """
+    with suppress(Undefined):
+        weights, _ = _tags(points.shape[1], lists=False)
+        subject.push_rows(points, np.broadcast_to(weights, points.shape[:2]))
+
+
+@lru_cache(maxsize=32)
+def _tags(atoms: int, lists: bool) -> tuple[np.ndarray, float]:
+    """Rising weights whose subset sums differ, and how far a mass may be from such a sum."""
+    weights = _list_weights(atoms) if lists else binary_weights(atoms)
+    weights.setflags(write=False)
+    return weights, min(0.25 * margin(weights), 0.25)
 
 
 def _list_weights(atoms: int) -> np.ndarray:
@@ -75,18 +87,32 @@ def _list_weights(atoms: int) -> np.ndarray:
 
 
 def _distinct(points: np.ndarray) -> np.ndarray:
-    return np.unique(points, axis=0)
+    """The different rows, in lexicographic order."""
+    rows = points[np.lexsort(points.T[::-1])]
+    fresh = (rows[1:] != rows[:-1]).any(axis=1)
+    return rows if fresh.all() else rows[np.append(True, fresh)]
+
+
+def _each_carried(weights: np.ndarray, masses: np.ndarray, tolerance: float) -> bool:
+    """Whether every atom of the image carries one of the rising weights, each of them once.
+
+    Then atoms of the image that merge carry their sums, each as near to it as the tolerance.
+    """
+    if len(masses) != len(weights):
+        return False
+    return len(weights) * float(np.abs(np.sort(masses) - weights).max()) <= tolerance
 
 
 def _violation_at(
     subject: Subject, noise: Noise, points: np.ndarray, outcome: Outcome
 ) -> Violation | None:
-    weights = _list_weights(len(points)) if subject.lists else binary_weights(len(points))
+    weights, tolerance = _tags(len(points), subject.lists)
     try:
         image = subject.push(points, weights)
     except (Undefined, Unsupported):
         return None
-    tolerance = min(0.25 * margin(weights), 0.25)
+    if _each_carried(weights, image[1], min(tolerance, noise.of_weights)):
+        return None
     decoded = decode(weights, image, tolerance, near=1e2 * noise.value)
     if decoded.images is not None and decoded.mismatch <= noise.of_weights:
         return None

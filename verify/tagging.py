@@ -77,9 +77,11 @@ def decode(weights: np.ndarray, image: Atoms, tolerance: float, near: float) -> 
     """
     points, masses = image
     groups = clusters(points, near)
-    heads = np.array([points[group].mean(axis=0) for group in groups])
+    heads, totals = points, masses
+    if len(groups) < len(points):
+        heads = np.array([points[group].mean(axis=0) for group in groups])
+        totals = np.array([masses[group].sum() for group in groups])
     order, sums = _sorted_sums(weights.tobytes())
-    totals = np.array([masses[group].sum() for group in groups])
     place = np.searchsorted(sums, totals)
     left, right = np.maximum(place - 1, 0), np.minimum(place, len(order) - 1)
     at = np.where(np.abs(sums[left] - totals) <= np.abs(sums[right] - totals), left, right)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .distance import gap, moved
+from .distance import gap, lengths, moved
 from .noise import Noise, jitter
 from .recipes import inside
 from .simplify import simplify
@@ -142,6 +142,9 @@ def _changed(
     """The first confirmed change of an image, of measures written in two ways and their images."""
     one, other, image, again = stacks
     defects = _row_defects(subject, name, image, again, seed)
+    if (worst := float(defects.max())) <= noise.threshold:
+        outcome.worst = max(outcome.worst, worst)
+        return None
     for k in np.flatnonzero(defects > noise.threshold):
         defects[k] = gap(_at(image, k), _at(again, k), small=noise.threshold)
         if defects[k] <= noise.threshold:
@@ -159,7 +162,8 @@ def _row_defects(subject: Subject, name: str, image: Stack, again: Stack, seed: 
     """Bounds of W1 from above by the moves of rows, where rows must follow the operation."""
     if not subject.rows or subject.lists:
         return np.full(len(image[1]), np.inf)
-    return moved(image if name == "repeat" else OPERATIONS[name](*image, seed), again)
+    wanted, _ = image if name == "repeat" else OPERATIONS[name](*image, seed)
+    return (again[1] * lengths(wanted - again[0])).sum(axis=-1)  # rows carry their weights
 
 
 def _query_violation(
@@ -169,7 +173,7 @@ def _query_violation(
     x = subject.domain.sample(rng, 3 * len(weights)).reshape(len(weights), 3, -1)
     asked = (x, x[:, :1], x[:, 1:2], x[:, 2:])
     together, *alone = [subject.query_stack(points, weights, queries) for queries in asked]
-    defects = np.linalg.norm(together - np.concatenate(alone, axis=1), axis=2).max(axis=1)
+    defects = lengths(together - np.concatenate(alone, axis=1)).max(axis=1)
     for k in np.flatnonzero(defects > noise.threshold):
         atoms, defect = _at(stack, k), float(defects[k])
         again = np.linalg.norm(together[k] - subject.query(*atoms, x[k]), axis=1).max()

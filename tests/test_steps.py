@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import pushforward as pf
+from pushforward.verify.curves import jump_on, zoom
 from pushforward.verify.distance import moved
+from pushforward.verify.gauges import Labels
 from pushforward.verify.steps import only_rounding, scatters
-from pushforward.verify.subject import Subject
+from pushforward.verify.subject import Clock, Subject
 
 SQUARE = pf.Box([-1.0, -1.0], [1.0, 1.0])
 WEIGHTS = np.array([0.2, 0.5, 0.3])
@@ -109,6 +111,23 @@ def test_differences_scatter_where_they_are_rounding():
     assert scatters(noise, images)
     assert not scatters([1e-3 + 0.1 * part for part in noise], images)
     assert not scatters([100 * part for part in noise], images)
+
+
+@pytest.mark.parametrize(
+    "name, response",
+    {
+        "steep": (lambda t: np.tanh(np.float32(5e5) * (np.float32(t) - np.float32(0.7)))),
+        "root": (lambda t: np.abs(np.float32(t) - np.float32(0.7)) ** np.float32(0.1)),
+        "step": (lambda t: np.float32(0.02) * (np.float32(t) > np.float32(0.7))),
+        "step on a slope": (lambda t: np.tanh(30 * np.float32(t)) + 0.3 * (np.float32(t) > 0.7)),
+    }.items(),
+)
+def test_steps_of_float32_on_a_steep_response_are_no_jump(name, response):
+    def respond(which, ts):
+        return [np.array([[float(response(t))]]) for t in ts]
+
+    (found,) = zoom(respond, Labels(), [True], calls=256, floor=1e-6, clock=Clock(60.0))
+    assert jump_on(found, 1e-4, 1e-6) == name.startswith("step")
 
 
 @pytest.mark.slow

@@ -332,12 +332,15 @@ def _zoomed(
 def jump_on(zoomed: Zoom | None, floor: float, resolution: float) -> bool:
     """Whether the steepest place is a jump: it reached the last readable bits and persists.
 
-    Intervals narrower than the resolution of the arithmetic say nothing about that.
+    Intervals narrower than the resolution of the arithmetic say nothing about that; but a jump is
+    there in one piece, while a response that is steep at the finest scale above the resolution
+    falls apart into the steps of its last bits below.
     """
     if zoomed is None or zoomed.rise <= floor or zoomed.widths[-1] >= 1e-7:
         return False
     count = sum(width >= resolution for width in zoomed.widths)
-    return count > 0 and persists(zoomed.widths[:count], zoomed.rises[:count], floor)
+    whole = count > 0 and zoomed.rise >= FALL * zoomed.rises[count - 1]
+    return whole and persists(zoomed.widths[:count], zoomed.rises[:count], floor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,19 @@ Every formula on the page is printed by this package.
 
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from sympy import tanh
+
 from . import library
+from .constructors import elementwise
+from .extrema import supremum
+from .gateaux import NotDerivable
 from .in_context import AbstractInContext
-from .terms import Point
+from .maps import SymbolicMap
+from .terms import Matrix, Measure, Point
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +40,20 @@ def exhibits() -> tuple[Exhibit, ...]:
         Exhibit("L2 attention", "Scores by distances.", library.l2_attention()),
         Exhibit("Sinkhorn attention", "One step: the mean under weights normalised over queries.",
                 library.sinkhorn_attention(1)),
+        Exhibit("Max pooling", "The largest of each component over the support, which is no "
+                "continuous function of the measure: the derivatives in it do not exist.",
+                _max_pooling()),
         Exhibit("Cucker-Smale", "Flocking on (position, velocity) in the plane.",
                 library.cucker_smale(2)),
         Exhibit("Kuramoto", "Coupled oscillators on a line of phases.", library.kuramoto()),
     )  # fmt: skip
+
+
+def _max_pooling() -> SymbolicMap:
+    """A token with the pooled features of all. Source: Qi et al. (2017), PointNet, 1612.00593."""
+    x, y, mu = Point("x"), Point("y"), Measure("mu")
+    pooled = supremum(Matrix("V") @ y, y, mu)
+    return SymbolicMap(elementwise(tanh, Matrix("A") @ x + pooled), x, mu)
 
 
 _SHOWN = {
@@ -72,9 +89,14 @@ def _section(exhibit: Exhibit) -> Iterator[str]:
 
 
 def _derived(source: Any) -> dict[str, Any]:
+    """The derivatives that are shown, without those that do not exist."""
     z = Point("z")
     points = {"flat_derivative": (z,), "lions_derivative": (z,)}
-    return {kind: getattr(source, kind)(*points.get(kind, ())) for kind in _SHOWN}
+    found = {}
+    for kind in _SHOWN:
+        with suppress(NotDerivable):
+            found[kind] = getattr(source, kind)(*points.get(kind, ()))
+    return found
 
 
 def _formula(name: str, formula: Any) -> Iterator[str]:

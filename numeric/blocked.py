@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from .parts import Part, aligned
+from .plans import planned
 from .program import BINARY, CONDITIONS, LIKE, NARY, UNARY, Axis, Instruction, Program
 from .reductions import cumulant, integral, log_partition, supremum
 from .reference import Inputs, float_constant, like
-from .registered import FUNCTIONS, array_code
+from .registered import FUNCTIONS, array_code, used
 from .streams import inner_product
+from .tapes import unwrapped
 from .tiles import Rules, Run, Work
 
 
@@ -39,14 +41,26 @@ def evaluate(program: Program, inputs: Inputs, order: tuple[str, ...]) -> Any:
     >>> evaluate(program, inputs, ("x",)).round(6).tolist() == [[np.tanh(1).round(6)], [0.0]]
     True
     """
+    with np.errstate(all="ignore"):
+        value = planned(_evaluated, _is_small, program, inputs, order)
+    if isinstance(value, np.ndarray):
+        return np.array(value, order="C")
+    return value * 1  # never a view of an argument
+
+
+def _evaluated(program: Program, inputs: Inputs, order: tuple[str, ...]) -> Any:
     run = Run(program, inputs, RULES)
     try:
-        with np.errstate(all="ignore"):
-            for step in run.schedule.steps:
-                run.make(step)
-            return _arranged(run, order)
+        for step in run.schedule.steps:
+            run.make(step)
+        return _arranged(run, order)
     finally:
         run.workspace.give_back()
+
+
+def _is_small(program: Program, inputs: Inputs) -> bool:
+    """Whether the work is small and means the same in every call."""
+    return not used(program) and Run(program, inputs, RULES).is_small
 
 
 def _arranged(run: Run, order: tuple[str, ...]) -> Any:
@@ -58,10 +72,7 @@ def _arranged(run: Run, order: tuple[str, ...]) -> Any:
     array = xp.broadcast_to(array, (*run.shapes[result.index], *counts))
     rank = part.rank
     dimensions = (*range(rank, rank + len(axes)), *range(rank))
-    array = xp.permute_dims(array, dimensions)
-    if isinstance(array, np.ndarray):
-        return np.array(array, order="C")
-    return array * 1  # never a view of an argument
+    return xp.permute_dims(array, dimensions)
 
 
 # ---- values without reductions
@@ -81,8 +92,8 @@ def _atoms(work: Work, instruction: Instruction) -> Part:
 
 def _columns(work: Work, rows: Any, instruction: Instruction) -> Part:
     columns = work.xp.permute_dims(rows, (1, 0))
-    if isinstance(columns, np.ndarray):
-        columns = np.ascontiguousarray(columns)  # passes over the pairs run along a component
+    if isinstance(unwrapped(columns), np.ndarray):
+        columns = np.copy(columns, order="C")  # passes over the pairs run along a component
     return Part(columns, instruction.axes)
 
 

@@ -1,7 +1,7 @@
 """One evaluation in tiles: what is kept whole, what exists for a tile, and for one instruction."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -15,11 +15,18 @@ from .parts import Part, Workspace, aligned
 from .program import Axis, Instruction, Program, Use
 from .reference import Inputs
 from .schedule import Step, operand_row, schedule
+from .tapes import Tape, Untraceable, unwrapped
 from .uses import uses
 
 TILE_NUMBERS = 2**18
 """Numbers in double precision of the pairs in a tile: enough that its calls are cheap, after which
 the interpreter is out of the caches near by; and few enough for the caches."""
+
+SMALL_NUMBERS = 2**14
+"""Numbers of pairs up to which an evaluation as a whole is recorded, see `plans`."""
+
+_FEWEST_AGAIN = 4
+"""Tiles of one height for which a tape is worth while."""
 
 _TILES_ON_DEVICES = 8
 """The tiles of NumPy that make one of other libraries, whose calls take longer to begin."""
@@ -35,13 +42,16 @@ class Run:
     def __init__(self, program: Program, inputs: Inputs, rules: "Rules"):
         self.program, self.inputs, self.rules = program, inputs, rules
         self.schedule, self.uses = schedule(program), uses(program)
-        like = next(iter(inputs.measures.values()))[0]
+        like = unwrapped(next(iter(inputs.measures.values()))[0])
         self.xp, self.dtype = namespace(like), like.dtype
         self.device = array_api_compat.device(like)
         self.functions = array_functions(self.xp)
         self.shapes = inputs.shapes(program)
         self.values: dict[int, Any] = {}
         self.workspace = Workspace(self.xp, self.dtype)
+        self.is_small = self.workspace.is_there and all(map(self._is_small, self.schedule.steps))
+        if self.is_small:
+            self.workspace = Workspace(self.xp, None)
         self.log_weights: dict[str, tuple[Any, Any]] = {}
         self.bases: dict[tuple[str, str], Any] = {}
         self.kept: dict[Any, Any] = {}
@@ -57,14 +67,59 @@ class Run:
             self.values |= self.members(step, 0, None)
             return
         pieces: dict[int, list] = {index: [] for index in step.members}
-        for start, stop in pairwise(self.bounds(step)):
-            members = self.members(step, start, stop)
+        for members in self._tiles(step):
             for index, value in members.items():
                 pieces[index].append(self.workspace.outlasting(value))
         for index, parts in pieces.items():
             axes = self.program.instructions[index].axes
             along = len(self.shapes[index]) + axes.index(step.axis)
             self.values[index] = parts[0] if len(parts) == 1 else self.xp.concat(parts, axis=along)
+
+    def _is_small(self, step: Step) -> bool:
+        """Whether a step takes longer to arrange than to compute."""
+        if step.axis is None or not step.pairs:
+            return True
+        rows = self.inputs.count(step.axis)
+        pairs = max(self.width(index, row) for index, row in step.pairs)
+        return rows <= self.height(step) and rows * pairs <= SMALL_NUMBERS
+
+    def _tiles(self, step: Step) -> Iterator[dict[int, Any]]:
+        """The members of a step, tile by tile; full ones after the first by a tape of one."""
+        spans, again, tries = list(pairwise(self.bounds(step))), None, 0
+        for number, (start, stop) in enumerate(spans):
+            members = again and again(start, stop)
+            if members is None and self.workspace.is_there and number and tries < 2:
+                left = [span for span in spans[number:] if span[1] - span[0] == stop - start]
+                if len(left) >= _FEWEST_AGAIN:
+                    tries += 1
+                    members, again = self._recorded(step, start, stop)
+            yield members or self.members(step, start, stop)
+
+    def _recorded(self, step: Step, start: int, stop: int) -> tuple[Any, Any]:
+        """The members of a tile and a function for other tiles of its height; or None for both."""
+        tape, height = Tape(), stop - start
+        tile = Tile(self, start, stop, tape)
+        try:
+            values = [tile.value(index, step.axis) for index in step.members]
+            replay = tape.replay(values)
+        except (OutOfRange, Untraceable, TypeError, AttributeError):
+            return None, None  # what is to be said is said without a tape
+
+        def again(start: int, stop: int) -> dict[int, Any] | None:
+            if stop - start != height:
+                return None
+            found = replay(*(self.cut(index, row, start, stop) for index, row in tile.cuts))
+            return None if found is None else dict(zip(step.members, found, strict=True))
+
+        return dict(zip(step.members, map(unwrapped, values), strict=True)), again
+
+    def cut(self, index: int, row: Axis | None, start: int, stop: int | None) -> Any:
+        """What is kept of an instruction, for some rows."""
+        array = self.values[index]
+        if row is None or stop is None:
+            return array
+        place = len(self.shapes[index]) + self.program.instructions[index].axes.index(row)
+        return array[(*(slice(None),) * place, slice(start, stop))]
 
     def bounds(self, step: Step) -> list[int]:
         """Where the tiles begin and end; the first is low where it may have to be made again."""
@@ -151,8 +206,9 @@ def lift(largest: float) -> float:
 class Tile:
     """The rows start..stop-1 of a step, and what has been made for them; stop None is all rows."""
 
-    def __init__(self, run: Run, start: int, stop: int | None):
-        self.run, self.start, self.stop = run, start, stop
+    def __init__(self, run: Run, start: int, stop: int | None, tape: Tape | None = None):
+        self.run, self.start, self.stop, self.tape = run, start, stop, tape
+        self.cuts: list[tuple[int, Axis | None]] = []
         self.made: dict[Any, Any] = {}
         self.homes: dict[tuple, tuple] = {}
 
@@ -169,14 +225,11 @@ class Tile:
         return index in self.run.values
 
     def _cut(self, index: int, row: Axis | None) -> Any:
-        array = self.run.values[index]
-        if row is None or self.stop is None:
+        array = self.run.cut(index, row, self.start, self.stop)
+        if self.tape is None or row is None or self.stop is None:
             return array
-        rank = len(self.run.shapes[index])
-        place = rank + self.run.program.instructions[index].axes.index(row)
-        cut = [slice(None)] * array.ndim
-        cut[place] = slice(self.start, self.stop)
-        return array[tuple(cut)]
+        self.cuts.append((index, row))
+        return self.tape.input(array)
 
     def _make(self, index: int, row: Axis | None) -> Any:
         work = Work(self, index, row)

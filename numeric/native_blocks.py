@@ -535,6 +535,9 @@ class InterleavedWriter(StepWriter):
         text = super().function(number)
         return text if self.step.axis is None else "\n".join(_interleaved(text.split("\n")))
 
+    def inverse_root(self, number: str) -> str:
+        return super().inverse_root(number) if self.axis is None else f"vrsqrt_of({number}, odd)"
+
     def leading(self) -> str:
         rows = super().leading()
         count = self.tables.count(self.axis) if self.axis else ""
@@ -548,12 +551,13 @@ _OF_A_ROW = re.compile(r"\b(?:(?:v|r|t|sum|c|w|law)\d+(?:_\w+)?|u)\b")
 
 def _interleaved(lines: list[str]) -> Iterator[str]:
     statement: list[str] = []
+    has_roots = any(", odd)" in line for line in lines)
     for line in lines:
         words = line.strip()
         if words.startswith("for (long i = begin"):
             yield line.replace("i += LANES", "i += BLOCK")
         elif words == _ATOM_LOOP[1]:
-            yield from _ATOM_LOOP
+            yield from _LOOP_OF_TWO if has_roots else _ATOM_LOOP
         elif words.endswith("{") or words in ("", "}") or words.startswith(_OF_ALL_ROWS):
             yield line
         else:
@@ -562,6 +566,15 @@ def _interleaved(lines: list[str]) -> Iterator[str]:
                 yield from _of_each(statement)
                 statement = []
 
+
+_LOOP_OF_TWO = (
+    "for (long two = j0; two < j1; two += 2)",
+    "#pragma GCC unroll 2",
+    "for (int odd = 0; odd < 2; ++odd) {",
+    "  const long j = two + odd;",
+    "  if (j == j1) break;",
+)
+"""The loop over the atoms where every second one is treated in its own way."""
 
 _OF_ALL_ROWS = ("const T *", "const long", "void")
 _EXPONENTIAL = re.compile(r"(\w+) = vexp2_nonpositive\(\1\);")

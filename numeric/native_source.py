@@ -168,10 +168,14 @@ class StepWriter:
         return (op == "constant" or op in LIKE) and index != self.program.result.index
 
     def is_positive(self, index: int) -> bool:
-        """Whether a value is a constant above zero."""
+        """Whether a value is a constant above zero, and a normal number."""
         instruction = self.program.instructions[index]
         text = str(instruction.attributes[0]) if instruction.op == "constant" else "0"
-        return float_constant(text) > 0
+        return float_constant(text) > 1e-300
+
+    def inverse_root(self, number: str) -> str:
+        """The power -1/2 of a positive number, for each atom in turn."""
+        return f"1 / (vsqrt({number}))"
 
     def name(self, prefix: str) -> str:
         self.names += 1

@@ -108,8 +108,8 @@ class Loop:
             if u.shape[0] <= FEW:
                 result = step.declare(self.lines, (), zero=False)
                 start = step.row_value(constant.index).at(0)
-                line = f"{result.name}[0] = 1 / (vsqrt({start} + {sum_of_products(u, u)}));"
-                self.lines.append(line)
+                root = step.inverse_root(f"{start} + {sum_of_products(u, u)}")
+                self.lines.append(f"{result.name}[0] = {root};")
                 return result
         return None
 

@@ -28,9 +28,13 @@ class Violation:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a check found: the worst case so far and, if there is one, a confirmed violation."""
+    """What a check found: the worst case so far and, if there is one, a confirmed violation.
+
+    Where the map moves in steps everywhere, steps of up to `harmless` leave the verdict as it is.
+    """
 
     violation: Violation | None = None
+    harmless: float = 0.0
     drawn: int = 0
     searched: int = 0
     worst: float = 0.0

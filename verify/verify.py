@@ -41,8 +41,6 @@ THEOREM = "Furuya, de Hoop & Lassas (2025), arXiv 2509.25611"
 
 # lists of so many tokens are asked for however long a call takes
 LEAST_LIST = 64
-# the relative spacing of float16: coarser steps may be meant
-ROUNDED = 2.0**-10
 _COARSE = "a short floating type inside, or a quantisation, which is discontinuous"
 _UNTRIED = "the budget was spent before anything was tried"
 
@@ -283,8 +281,7 @@ class _Run:
         steps = self.subject.steps
         if steps:
             evidence["steps"] = steps
-        finest = 2 * ROUNDED * self.noise.scale if name == "well-defined" else 0.0
-        if steps > finest:
+        if steps > outcome.harmless:
             reason = f"the image moves in steps of {steps:.1g} everywhere: {_COARSE}"
             return Finding(name, "undecided", reason + refusal, evidence)
         if steps:

@@ -1,11 +1,12 @@
 """Measures checked per second by each condition, and the share of the time spent inside the map.
 
 Run `python benchmarks/checkers.py` for a compiled map and for two functions that are busy for a
-millisecond, or name maps of the catalogue. Seconds are those of the processor, so that other
-programs on the machine change little.
+millisecond, or name some of these or maps of the catalogue. Seconds are those of the processor, so
+that other programs on the machine change little.
 """
 
-import sys
+import argparse
+import difflib
 import time
 
 import numpy as np
@@ -30,23 +31,30 @@ def compiled():
     return pf.Symbolic(attention, pf.Ball(3))
 
 
-def busy():
-    end = time.process_time() + BUSY
-    while time.process_time() < end:
-        pass
+def busy(fn):
+    """The function, taking a millisecond of the processor."""
+
+    def slow(*arguments):
+        end = time.process_time() + BUSY
+        image = fn(*arguments)
+        while time.process_time() < end:
+            pass
+        return image
+
+    return slow
 
 
 def in_context():
+    @busy
     def fn(points, weights, x):
-        busy()
         return x + np.tanh(weights @ points)
 
     return pf.InContextMap(fn, pf.Ball(3))
 
 
 def measure_map():
+    @busy
     def fn(points, weights):
-        busy()
         return points[::-1] + np.tanh(weights @ points), weights[::-1]
 
     return pf.MeasureMap(fn, pf.Ball(3))
@@ -80,8 +88,27 @@ def rows(build):
         yield condition, subject.calls - calls, seconds, share
 
 
+def named(names, parser):
+    """The maps of these names; the names of the benchmark's own come before the catalogue's."""
+    known = {name: row.build for name, row in CATALOGUE.items()} | MAPS
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "`pushforward catalogue` lists them."
+            parser.error(f"no map is named {name!r}; {hint}")
+    return {name: known[name] for name in names}
+
+
 def main():
-    builders = {name: CATALOGUE[name].build for name in sys.argv[1:]} or MAPS
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument(
+        "names",
+        nargs="*",
+        default=list(MAPS),
+        metavar="NAME",
+        help=f"maps of the catalogue, or {', '.join(map(repr, MAPS))}: these three by default",
+    )
+    builders = named(parser.parse_args().names, parser)
     print(f"{'map':20} {'condition':14} {'measures':>9} {'a second':>9} {'inside':>7}")
     for name, build in builders.items():
         for condition, calls, seconds, share in rows(build):

@@ -54,6 +54,8 @@ def gap(first: Atoms, second: Atoms, small: float = 0.0) -> float:
 
 def gaps(first: Sequence[Atoms], second: Sequence[Atoms], small: float = 0.0) -> np.ndarray:
     """The `gap` of each pair of measures; measures of few atoms are handled all at once."""
+    if not first:
+        return np.zeros(0)
     points, weights = zip(*first, *second, strict=True)
     most, d = max(map(len, weights)), points[0].shape[1]
     one_by_one = len(first) < 4 or most > FEW or d == 1

@@ -16,12 +16,12 @@ from .distance import gap
 from .findings import Counterexample
 from .noise import measure_noise
 from .reevaluate import atoms_of, reevaluate, violated
+from .rewritings import OPERATIONS
 from .simplify import simplify
 from .snippet import snippet
 from .store import path_of
 from .subject import Atoms, Clock, Subject, Undefined, Unsupported
 from .trials import Violation
-from .well_defined import OPERATIONS
 
 SECONDS = 5.0
 _ONE_MEASURE = ("undefined", "repeat", "mass", "tagging")

@@ -17,6 +17,8 @@ from .steps import only_rounding, scatters
 from .subject import Atoms, Clock, Stack, Subject, Undefined, Unsupported
 from .trials import Outcome, Violation, run_trials
 
+ROUNDED = 2.0**-10  # relative spacing of float16: coarser steps may be meant
+
 SENTENCES = {
     "repeat": "the same call gave another measure the second time",
     "permute": "listing the atoms in another order changes the image",

@@ -24,10 +24,11 @@ from .curves import (
 )
 from .distance import gap, moved
 from .gauges import Distances, Moves
+from .homing import Search, evolve
 from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
-from .pinpoint import STARTS, close_in, settles_not
+from .pinpoint import STARTS, around, close_in, settles_not
 from .steps import only_rounding
 from .subject import Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
@@ -341,8 +342,17 @@ def _closing(
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
     at_once = STARTS if subject.together > 1 else 1
-    found = close_in(respond, gauge, subject.domain, atoms, rng, clock, at_once)
+    half = clock.share(0.4)
+    found = close_in(respond, gauge, subject.domain, atoms, rng, half, at_once)
     if found is None or not found.stays(noise.threshold, finest):
+        floor = 0.01 * noise.threshold
+        search = Search(respond, gauge, subject.domain, atoms, floor, clock)
+        centre = evolve(search, rng)
+        if centre is None:
+            return None
+        around_it = (subject.domain, centre, rng, clock, noise.threshold)
+        found = around(respond, gauge, *around_it)
+    if not found.stays(noise.threshold, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
     if not settles_not(found.radii, exact, noise.threshold, finest):

@@ -2,79 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..numeric import AbstractDomain
+from ..numeric import AbstractDomain, Box, Product
 from .climb import DONE, STARTS, Climb, climb
 from .gauges import Labels
+from .homing import Search, evolve, hop
 from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
 from .noise import Noise
-from .pinpoint import STARTS as BEGINNINGS, Closing, around, chase, close_in
+from .pinpoint import Closing, around
 from .recipes import generic_weights, inside
 from .subject import Atoms, Clock, Stack, Subject, Unsupported
 from .trials import Outcome, Violation
 
-CHASES = 4
+LEAST_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Which measures to close in on: so many atoms, of equal, given or free weights."""
+
+    atoms: int
+    weights: str
+
+
+KINDS = (
+    Kind(1, "given"),
+    Kind(2, "equal"),
+    Kind(2, "free"),
+    Kind(1, "given"),
+    Kind(3, "equal"),
+    Kind(2, "given"),
+    Kind(3, "free"),
+)
+
+
+class _Tagged:
+    """Measures of a few atoms with two tags of vanishing mass, whose images are the response.
+
+    A place of an atom has one coordinate more where its weight is free.
+    """
+
+    def __init__(self, subject: Subject, noise: Noise, rng: np.random.Generator, kind: Kind):
+        self.subject, self.noise, self.atoms = subject, noise, kind.atoms
+        self.free = kind.weights == "free"
+        self.domain = subject.domain
+        self.searched: AbstractDomain = self.domain
+        if self.free:
+            self.searched = Product(self.domain, Box([0.0], [1.0]))
+        self.tags = self.domain.sample(rng, 2)
+        self.masses = np.array(masses_of_tags(noise))
+        equal = np.full(kind.atoms, 1 / kind.atoms)
+        self.own = equal if kind.weights == "equal" else generic_weights(rng, kind.atoms)
+        self.follow = (kind.atoms, kind.atoms + 1)
+
+    def measures(self, places: np.ndarray) -> Stack:
+        count, n = len(places), self.atoms
+        own = np.broadcast_to(self.own, (count, n))
+        if self.free:
+            own = LEAST_SHARE + places[:, :, -1]
+            own = own / own.sum(axis=1, keepdims=True)
+        atoms = inside(self.domain, places[:, :, : self.domain.dim])  # not defined outside, perhaps
+        tags = np.broadcast_to(self.tags, (count, *self.tags.shape))
+        masses = np.broadcast_to(self.masses, (count, len(self.masses)))
+        return np.concatenate([atoms, tags], axis=1), np.concatenate([own, masses], axis=1)
+
+    def measure(self, places: np.ndarray) -> Atoms:
+        (spots,), (weights,) = self.measures(places[None])
+        return spots, weights
+
+    def __call__(self, places: np.ndarray) -> list[np.ndarray | None]:
+        return labels_of(self.subject, self.noise, self.measures(places), np.array([self.follow]))
 
 
 def closing(
-    subject: Subject, noise: Noise, rng: np.random.Generator, clock: Clock, atoms: int
+    subject: Subject, noise: Noise, rng: np.random.Generator, clock: Clock, kind: Kind
 ) -> tuple[Violation | None, list[Atoms]]:
-    """Close in on a singular measure of one or two atoms, seen by two tags of vanishing mass.
+    """Close in on a singular measure of a few atoms, seen by two tags of vanishing mass.
 
     Returns a violation, where the images of the tags vary as much in the smallest ball as half way
-    down; else the innermost centre and its neighbours, to be swept.
+    down; else, of one atom, the innermost centre and its neighbours, to be swept.
     """
-    tags = subject.domain.sample(rng, 2)
-    masses = np.array(masses_of_tags(noise))
-    own = generic_weights(rng, atoms)
-    if atoms > 1 and rng.random() < 0.5:
-        own = np.full(atoms, 1 / atoms)  # a symmetric measure may be the singular one
-
-    follow = (atoms, atoms + 1)
-
-    def measures(places: np.ndarray) -> Stack:
-        places = inside(subject.domain, places)  # a map need not be defined outside
-        count = len(places)
-        spots = np.concatenate([places, np.broadcast_to(tags, (count, *tags.shape))], axis=1)
-        weights = np.concatenate([own, masses])
-        return spots, np.broadcast_to(weights, (count, len(weights)))
-
-    def measure(points: np.ndarray) -> Atoms:
-        (spots,), (weights,) = measures(points[None])
-        return spots, weights
-
-    def respond(places: np.ndarray) -> list[np.ndarray | None]:
-        return labels_of(subject, noise, measures(places), np.array([follow]))
-
-    def held(found: Closing | None) -> Violation | None:
-        finest = noise.resolution * subject.domain.diameter
-        if found is None or not found.stays(noise.threshold, finest):
-            return None
-        return _closed_in(subject, noise, found, measure)
-
-    for _ in range(CHASES):
-        if clock.left <= 0:
-            return None, []
-        centre = chase(respond, subject.domain, atoms, rng, clock)
-        violation = held(around(respond, Labels(), subject.domain, centre, rng, clock))
+    tagged = _Tagged(subject, noise, rng, kind)
+    finest = noise.resolution * subject.domain.diameter
+    centre = None
+    for find in (hop, evolve):
+        search = Search(
+            tagged, Labels(), tagged.searched, kind.atoms, 0.01 * noise.threshold, clock
+        )
+        centre = find(search, rng)
+        if centre is None:
+            continue
+        found = around(tagged, Labels(), tagged.searched, centre, rng, clock, noise.threshold)
+        violation = None
+        if found.stays(noise.threshold, finest):
+            violation = _closed_in(subject, noise, found, tagged)
         if violation is not None:
             return violation, []
-    at_once = BEGINNINGS if subject.together > 1 else 1
-    found = close_in(respond, Labels(), subject.domain, atoms, rng, clock, at_once)
-    violation = held(found)
-    if violation is not None or found is None or atoms > 1:
-        return violation, []
-    return None, [(near, np.ones(1)) for near in _neighbours(found.centre, subject.domain)]
+    if centre is None or kind.atoms > 1:
+        return None, []
+    return None, [(near, np.ones(1)) for near in _neighbours(centre, subject.domain)]
 
 
-def _closed_in(
-    subject: Subject, noise: Noise, found: Closing, measure: Callable[[np.ndarray], Atoms]
-) -> Violation | None:
-    atoms = len(found.centre)
-    follow = (atoms, atoms + 1)
+def _closed_in(subject: Subject, noise: Noise, found: Closing, tagged: _Tagged) -> Violation | None:
+    atoms, follow, measure = tagged.atoms, tagged.follow, tagged.measure
     for points in found.middle():
         unsteady = shaken(subject, noise, measure(points), follow)
         if unsteady > 0.1 * max(found.variations[-6:]):

@@ -203,18 +203,28 @@ def around(
     centre: np.ndarray,
     rng: np.random.Generator,
     clock: Clock,
+    floor: float = 0.0,
 ) -> Closing:
-    """The variation of a response in ever smaller balls around one place, while time lasts."""
+    """The variation of a response in ever smaller balls around one place, while time lasts.
+
+    Where it is no more than `floor` in three balls one after the other, finer ones are left out.
+    """
     radius = 0.25 * domain.diameter
     radii, variations, pairs = [], [], []
-    while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0:
+    quiet = 0
+    while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0 and quiet < 3:
         seen = _variation(respond, gauge, centre, radius, domain, rng)
         if seen is not None:
             radii.append(radius)
             variations.append(seen[0])
             pairs.append(seen[1])
+            quiet = quiet + 1 if seen[0] <= floor else 0
         radius *= 0.5
     return Closing(centre, tuple(radii), tuple(variations), tuple(pairs))
+
+
+Seen = tuple[float, tuple[np.ndarray, np.ndarray]]
+"""A variation, and the two places that show it."""
 
 
 _OPPOSITE = [(2 * k + 1, 2 * k + 2) for k in range(PROBES)]
@@ -228,7 +238,7 @@ def _variation(
     radius: float,
     domain: AbstractDomain,
     rng: np.random.Generator,
-) -> tuple[float, tuple[np.ndarray, np.ndarray]] | None:
+) -> Seen | None:
     """The largest distance of responses at opposite points, or at a point and the centre."""
     steps = radius * _in_ball((PROBES, *centre.shape), rng)
     both = np.stack([centre + steps, centre - steps], axis=1).reshape(-1, *centre.shape)
@@ -245,95 +255,11 @@ def _variation(
 
 
 def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Random points (k, n, d) of unit balls in R^(n d)."""
+    """Random points (k, n, d) of unit balls in R^(n d), as many near the centre as near the rim.
+
+    Of ten times in the distance, an oscillation in its logarithm shows a good part.
+    """
     steps = rng.normal(size=shape)
     sizes = np.linalg.norm(steps.reshape(len(steps), -1), axis=1)
-    shrink = rng.uniform(size=len(steps)) ** (1 / steps[0].size) / sizes
+    shrink = 10.0 ** rng.uniform(-1.0, 0.0, size=len(steps)) / sizes
     return steps * shrink[:, None, None]
-
-
-def chase(
-    respond: Respond,
-    domain: AbstractDomain,
-    atoms: int,
-    rng: np.random.Generator,
-    clock: Clock,
-) -> np.ndarray:
-    """Follow the gradient of a response to where it is steepest, ever more finely.
-
-    Where a response oscillates in the logarithm of the distance to a singular place, its gradient
-    points there or away from it, and its slope, which grows on the whole, turns on the way: steps
-    of all sizes are tried both ways.
-
-    Args:
-        respond: the responses, arrays of numbers, at positions (k, n, d), each None where it cannot
-            be read.
-        domain: where the atoms live.
-        atoms: their number n.
-        rng: the source of the start.
-        clock: ends the search.
-
-    Returns:
-        The last positions (n, d).
-    """
-    at = domain.sample(rng, atoms)
-    reach = 0.5 * domain.diameter
-    finest = 4e-16 * max(domain.scale, 1e-300)
-    (slope,), (direction,) = _steepest(respond, domain, at[None], 1e-5 * reach)
-    failures = 0
-    while reach > finest and failures < 12 and clock.left > 0:
-        sizes = np.repeat(reach * 2.0 ** rng.uniform(-6.5, 1.0, size=10), 2)
-        signed = sizes * np.tile([1.0, -1.0], 10)
-        trials = inside(domain, at + signed[:, None, None] * direction)
-        slopes, directions = _steepest(respond, domain, trials, max(1e-5 * reach, finest))
-        best = int(np.argmax(slopes))
-        if slopes[best] > 1.2 * slope:
-            reach = min(reach, 2 * float(np.linalg.norm(trials[best] - at)))
-            slope, direction, at = slopes[best], directions[best], trials[best]
-            failures = 0
-        else:
-            reach /= 2
-            failures += 1
-    return at
-
-
-def _steepest(
-    respond: Respond, domain: AbstractDomain, at: np.ndarray, step: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """At each of the positions (k, n, d) the largest slope of a number of the response.
-
-    Returns:
-        The slopes (k,) and their directions of length one, (k, n, d); zero where nothing is read.
-    """
-    count, size = len(at), at[0].size
-    moved, moves = _nudged(domain, at, step)
-    places = np.concatenate([at[:, None], moved], axis=1)
-    values = respond(places.reshape(-1, *at.shape[1:]))
-    slopes, directions = np.zeros(count), np.zeros_like(at)
-    for k in range(count):
-        block = values[k * (size + 1) : (k + 1) * (size + 1)]
-        if any(value is None for value in block) or not moves[k].all():
-            continue
-        numbers = np.array(block).reshape(size + 1, -1)
-        table = (numbers[1:] - numbers[0]) / moves[k][:, None]
-        sizes = np.linalg.norm(table, axis=0)
-        steepest = int(np.argmax(sizes))
-        if sizes[steepest] > 0:
-            slopes[k] = sizes[steepest]
-            directions[k] = (table[:, steepest] / sizes[steepest]).reshape(at.shape[1:])
-    return slopes, directions
-
-
-def _nudged(domain: AbstractDomain, at: np.ndarray, step: float) -> tuple[np.ndarray, np.ndarray]:
-    """Each coordinate moved by `step` within the domain, backwards where that ends.
-
-    Returns:
-        The positions (k, n d, n, d), and by how much the coordinates have moved, (k, n d).
-    """
-    size = at[0].size
-    units = np.eye(size).reshape(size, *at.shape[1:])
-    forth, back = (inside(domain, at[:, None] + signed * units) for signed in (step, -step))
-    moves = [(((there - at[:, None]) * units).sum(axis=(2, 3))) for there in (forth, back)]
-    ahead = np.abs(moves[0]) > 0.1 * step
-    nudged = np.where(ahead[:, :, None, None], forth, back)
-    return nudged, np.where(ahead, *moves)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..numeric import FiniteSet
-from .critical import climbs, closing
+from .critical import KINDS, climbs, closing
 from .curves import Bundle, Segment, Zoom, jump_on, simpler, zoom
 from .distance import gap
 from .gauges import Labels
@@ -39,7 +39,7 @@ def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Ou
         outcome.violation = _list_jumps(subject, noise, seed, work, outcome, modulus)
     else:
         for turn in range(_ROUNDS):
-            outcome.violation = _round(subject, noise, seed + turn, work, outcome, modulus)
+            outcome.violation = _round(subject, noise, seed, turn, work, outcome, modulus)
             if outcome.violation is not None or work.left <= 0:
                 break
     outcome.drawn = outcome.searched
@@ -51,14 +51,21 @@ def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Ou
 
 
 def _round(
-    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome, modulus: Modulus
+    subject: Subject,
+    noise: Noise,
+    seed: int,
+    turn: int,
+    clock: Clock,
+    outcome: Outcome,
+    modulus: Modulus,
 ) -> Violation | None:
     """Every search once, the cheap ones first."""
+    seed += turn
     return (
         _sweeps(subject, noise, seed, clock.share(0.15), outcome)
         or _jumps(subject, noise, seed, clock.share(0.3), outcome, modulus)
-        or climbs(subject, noise, seed, clock.share(0.7), outcome)
-        or _closings(subject, noise, seed, clock, outcome)
+        or _closings(subject, noise, seed, turn, clock.share(0.4), outcome)
+        or climbs(subject, noise, seed, clock, outcome)
     )
 
 
@@ -104,16 +111,17 @@ def _bases(subject: Subject, rng: np.random.Generator) -> Iterator[Atoms]:
 
 
 def _closings(
-    subject: Subject, noise: Noise, seed: int, clock: Clock, outcome: Outcome
+    subject: Subject, noise: Noise, seed: int, round_: int, clock: Clock, outcome: Outcome
 ) -> Violation | None:
     if isinstance(subject.domain, FiniteSet):
         return None
     rng = np.random.default_rng([seed, 17])
-    for atoms in (1, 1, 2):
+    for turn in range(len(KINDS)):
         if clock.left <= 0:
             return None
+        kind = KINDS[(turn + 3 * round_) % len(KINDS)]  # another one first in every round
         outcome.searched += 1
-        violation, found = closing(subject, noise, rng, clock, atoms)
+        violation, found = closing(subject, noise, rng, clock, kind)
         if violation is not None:
             return violation
         for base in found:

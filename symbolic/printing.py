@@ -39,7 +39,7 @@ from .boxes import (
     plain,
     sign,
 )
-from .extrema import Supremum
+from .extrema import ScalarSupremum, Supremum, VectorSupremum
 from .matrices import (
     Columns,
     Diagonal,
@@ -56,7 +56,7 @@ from .matrices import (
     ZeroMatrix,
 )
 from .scalars import Component, Dimension, Dot
-from .terms import SLOT, BoundPoint, FreshPoint, MatrixTerm, Measure, VectorTerm, free_symbols
+from .terms import SLOT, BoundPoint, FreshPoint, MatrixTerm, Measure, VectorTerm, free_symbols, make
 from .vectors import Basis, Block, Elementwise, Ones, Scaled, Stack, VectorSum, Zero, has_slot
 
 SUM, PRODUCT, ATOM = 0, 1, 2  # how tightly a box holds together
@@ -275,6 +275,9 @@ def _sum(terms: list, page: Page) -> tuple[Box, int]:
 
 def _signed(term: Any) -> tuple[bool, Any]:
     """Whether a summand is written with a minus, and what follows the sign."""
+    lowest = _with_infimum(term)
+    if lowest is not None:
+        return False, lowest
     if isinstance(term, (Scaled, MatrixScaled)):
         minus, c = _signed(term.args[0])
         return minus, c * term.args[1]
@@ -301,7 +304,7 @@ def _product(factors: list, page: Page) -> tuple[Box, int]:
 def _negative(term: Any, page: Page) -> tuple[Box, int] | None:
     minus, rest = _signed(term)
     if not minus:
-        return None
+        return None if rest == term else draw(rest, page)
     return Row((sign("-", "-", "\u2212"), page.at_least(rest, PRODUCT))), SUM
 
 
@@ -575,11 +578,43 @@ def _(term: LogPartition, page: Page) -> tuple[Box, int]:
 LOG = sign("log", r"\log", tag="mi")
 
 
+class _ScalarInfimum(ScalarSupremum):
+    """`-sup(-h)` as it is read, on a page only."""
+
+
+class _VectorInfimum(VectorSupremum):
+    """The same of a vector."""
+
+
+def _with_infimum(term: Any) -> Any:
+    """A product `-c sup(-h)` as `c inf(h)`, None where it is no such product."""
+    c, core = term.args if isinstance(term, Scaled) else (term, None)
+    if not isinstance(c, Expr) or not c.as_coeff_Mul()[0].is_negative:
+        return None
+    factors = Mul.make_args(c)
+    for f in (core, *factors):
+        if isinstance(f, Supremum) and _is_negative(f.parts[0]):
+            body, *scope = f.args
+            if f is core:
+                return Scaled(-c, make(_VectorInfimum, -body, *scope))
+            rest = Mul(*(g for g in factors if g is not f))
+            lowest = -rest * make(_ScalarInfimum, -body, *scope)
+            return lowest if core is None else Scaled(lowest, core)
+    return None
+
+
+def _is_negative(body: Any) -> bool:
+    summands = body.args if isinstance(body, (Add, VectorSum)) else (body,)
+    coefficients = (a.args[0] if isinstance(a, Scaled) else a for a in summands)
+    return all(isinstance(c, Expr) and c.as_coeff_Mul()[0].is_negative for c in coefficients)
+
+
 @_drawn.register
 def _(term: Supremum, page: Page) -> tuple[Box, int]:
     support = Row((word("supp"), SPACE, draw(term.measure, page)[0]))
     where = Fence(PLAIN_BRACES[0], Row((page.bound(term.variable), IN, support)), PLAIN_BRACES[1])
-    head = Script(sign("sup", r"\sup", tag="mi"), where)
+    name = "inf" if isinstance(term, (_ScalarInfimum, _VectorInfimum)) else "sup"
+    head = Script(sign(name, rf"\{name}", tag="mi"), where)
     return Row((head, between(ROUND, draw(term.parts[0], page)[0]))), ATOM
 
 

@@ -125,6 +125,22 @@ def test_formulas_to_read():
     assert str(supremum(dot(X, Y), Y, MU)) == "sup_{y in supp mu}(<x, y>)"
 
 
+def test_minus_a_supremum_of_minus_is_read_as_an_infimum():
+    read_as = {
+        "inf_{y in supp mu}(|x - y|^2) x": infimum(norm2(X - Y), Y, MU) * X,
+        "inf_{y in supp mu}(A y)": infimum(A @ Y, Y, MU),
+        "3 c (c + inf_{y in supp mu}(<x, y>)) x": 3 * C * infimum(dot(X, Y) + C, Y, MU) * X,
+        "sup_{w in supp mu}(inf_{y in supp mu}(|w - y|^2)) x": supremum(
+            infimum(norm2(Y - Z), Z, MU), Y, MU
+        )
+        * X,
+        "sup_{y in supp mu}(-y)": -infimum(Y, Y, MU),
+        "-sup_{y in supp mu}(<x, y> - |y|^2) x": -supremum(dot(X, Y) - norm2(Y), Y, MU) * X,
+    }
+    for text, term in read_as.items():
+        assert str(SymbolicMap(term, X, MU)) == text
+
+
 def test_exact_values():
     a, b, c = (sp.Matrix(p) for p in ([1, 4], [3, 2], [9, 9]))
     env = {X: sp.Matrix([1, -1]), MU: ([a, b, c], [sp.S.Half, sp.Rational(1, 10**9), sp.S.Zero])}

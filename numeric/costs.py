@@ -68,6 +68,18 @@ def explain(
     return "\n".join([*lines, f"in all: {_text(total, item_bytes)} between stages"])
 
 
+def operations(program: Program, shapes: tuple[Shape, ...], counts: Mapping[str, int]) -> int:
+    """The operations of an evaluation; a function such as exp counts as ten.
+
+    Args:
+        program, shapes, counts: as for `explain`.
+    """
+    total = Cost()
+    for step in schedule(program).steps:
+        total += _step(program, shapes, counts, step)[0]
+    return total.flops + 10 * total.functions
+
+
 def _text(cost: Cost, item_bytes: int) -> str:
     size = item_bytes * cost.numbers
     return f"{cost.flops} flops, {cost.functions} functions, {size} bytes"

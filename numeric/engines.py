@@ -18,7 +18,7 @@ from .program import Program
 from .reference import Inputs, interpret
 from .registered import without_code
 from .schedule import schedule
-from .slices import choices, evaluate_slices, fixed
+from .slices import choices, evaluate_slices, fixed, slices_pay
 
 DIGITS = 50
 """Decimal digits of the engine "mpmath"."""
@@ -211,6 +211,8 @@ def _auto(request: Request, eager: bool = False) -> Any:
     fewest = 0 if eager else PAIRS_FOR_NATIVE
     wanted = type(request.like) is np.ndarray and request.pairs >= fewest
     tried = request.program.digest, request.inputs.shapes(request.program)
+    if wanted and choices(request.program):
+        wanted = slices_pay(request.program, request.inputs)
     if wanted and compiler() and ("native", *tried) not in _REFUSED:
         try:
             return _compiled(request)

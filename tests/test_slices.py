@@ -12,7 +12,7 @@ from pushforward.numeric import engine_status
 from pushforward.numeric.lowering import lower
 from pushforward.numeric.native import Unsupported, evaluate_native
 from pushforward.numeric.reference import Inputs, interpret
-from pushforward.numeric.slices import choices, evaluate_slices, fixed, narrow
+from pushforward.numeric.slices import choices, evaluate_slices, fixed, narrow, slices_pay
 from pushforward.symbolic import (
     Matrix,
     Measure,
@@ -148,3 +148,22 @@ def test_four_axes_of_atoms_have_no_kernel():
     assert not narrow(program) and choices(program) == ()
     with pytest.raises(Unsupported, match="axes"):
         evaluate_native(program, cloud(3, 2, 2), ("x",))
+
+
+@pytest.mark.parametrize(
+    "name, atoms, queries, rows, pays",
+    [
+        ("second flat", 64, 8, 8, False),
+        ("second flat", 4096, 64, 16, False),
+        ("second flat", 8192, 32, 1, True),
+        ("flat of two layers", 4096, 32, 4, True),
+        ("flat of two layers", 1024, 32, 32, False),
+        ("three bodies", 256, 64, 0, True),  # nothing is shared by the slices
+    ],
+)
+def test_slices_are_taken_where_they_are_few_or_share_nothing(name, atoms, queries, rows, pays):
+    formula, _ = WIDE[name]
+    arrays = {p.name: np.zeros((rows, 2)) for p in formula.points}
+    measures = {"mu": (np.zeros((atoms, 2)), np.ones(atoms))}
+    inputs = Inputs({"x": np.zeros((queries, 2)), **arrays}, measures, {"A": np.eye(2)})
+    assert slices_pay(lower(formula.term), inputs) == pays

@@ -16,7 +16,7 @@ import numpy as np
 from .labels import label_distance, labels_of
 from .noise import Noise
 from .recipes import inside
-from .subject import Atoms, Clock, Stack, Subject
+from .subject import TOGETHER, Atoms, Clock, Stack, Subject
 
 TAG = 1e-9
 STARTS = (1, 2, 6)
@@ -221,7 +221,7 @@ def _line_search(
     clock: Clock,
 ) -> np.ndarray | None:
     """The best of geometric steps both ways, judged by the slope along a few random directions."""
-    domain, together = response.subject.domain, response.subject.together
+    domain, together = response.subject.domain, response.subject.abreast(4, clock, TOGETHER)
     probes = rng.choice([-1.0, 1.0], size=(3, *points.shape))
     around = _step(response) * np.concatenate([np.zeros((1, *points.shape)), probes])
     state = int(rng.integers(2**31))

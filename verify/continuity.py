@@ -30,7 +30,7 @@ from .noise import Noise, jitter
 from .paths import crossings, departures
 from .pinpoint import STARTS, around, close_in, settles_not
 from .steps import only_rounding
-from .subject import Atoms, Clock, Subject, Unsupported
+from .subject import TOGETHER, Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
 _TURNS = 4000
@@ -65,11 +65,11 @@ def check_continuous(
             outcome.violation = _closing(subject, noise, [seed, turn], closing, atoms)
             if outcome.violation is not None:
                 break
-        group = 1 if subject.together == 1 else _until_closing(closings, turn)
+        calls = min(1024, 64 * 2 ** (turn // 96))
+        group = subject.abreast(calls, work, _until_closing(closings, turn))
         segments = list(islice(paths, group))
         if not segments:
             break  # nothing moves: finitely many lists of each length
-        calls = min(1024, 64 * 2 ** (turn // 96))
         turn += len(segments)
         for segment, found in _followed(subject, noise, segments, calls, work, modulus):
             outcome.searched += 1
@@ -282,7 +282,8 @@ def _leaving(
 
     finest = 10.0**segment.finest * segment.shift()
     rng, floor = np.random.default_rng(8), noise.threshold
-    found = descend(rises, segment.finest, rng, floor, clock, subject.together)
+    together = subject.abreast(1, clock, TOGETHER)
+    found = descend(rises, segment.finest, rng, floor, clock, together)
     if found is None:
         return _Seen(0.0, finest)
     found.record(modulus, segment)
@@ -341,7 +342,7 @@ def _closing(
     gauge = Moves() if _moves_rows(subject) else Distances(0.0)
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
-    at_once = STARTS if subject.together > 1 else 1
+    at_once = subject.abreast(200, clock, STARTS)
     half = clock.share(0.4)
     found = close_in(respond, gauge, subject.domain, atoms, rng, half, at_once)
     if found is None or not found.stays(noise.threshold, finest):

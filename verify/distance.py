@@ -44,7 +44,7 @@ def gap(first: Atoms, second: Atoms, small: float = 0.0) -> float:
         return _on_a_line(x[:, 0], a, y[:, 0], b) + excess
     most = max(len(a), len(b))
     if small > 0 and most > FEW:
-        bound = _in_order(x, a, y, b)
+        bound = float(in_order([(x, a)], [(y, b)])[0])
         if bound <= small:
             return bound + excess
     if most > LARGEST_SOLVED:
@@ -102,20 +102,33 @@ def _all_solved(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> n
     return found * scale
 
 
-def _in_order(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:
-    """An upper bound of W1: mass goes where it comes in the order along a generic line.
+def in_order(first: Sequence[Atoms], second: Sequence[Atoms]) -> np.ndarray:
+    """Upper bounds of the `gap` of pairs, all at once: infinite where masses differ.
 
-    This plan moves what is written in another order, split or merged hardly at all.
+    Mass goes where it comes in the order along a generic line. This plan moves what is written in
+    another order, split or merged hardly at all. The pairs are queued one behind the other, each
+    of mass one, and matched as one.
     """
-    line = _directions(x.shape[1])[-1]
-    left, right = (x @ line).argsort(), (y @ line).argsort()
-    one, other = a[left].cumsum(), b[right].cumsum()
-    ends = np.sort(np.concatenate([one, other]))
-    pieces = np.diff(ends, prepend=0.0)
-    middles = ends - 0.5 * pieces
-    i = np.minimum(one.searchsorted(middles), len(a) - 1)
-    j = np.minimum(other.searchsorted(middles), len(b) - 1)
-    return float(pieces @ lengths(x[left[i]] - y[right[j]]))
+    (x, ends, mass), (y, others, other) = _queued(first), _queued(second)
+    cuts = np.sort(np.concatenate([ends, others]))
+    pieces = np.diff(cuts, prepend=0.0)
+    middles = cuts - 0.5 * pieces
+    i = np.minimum(ends.searchsorted(middles), len(ends) - 1)
+    j = np.minimum(others.searchsorted(middles), len(others) - 1)
+    pair = np.minimum(middles.astype(int), len(mass) - 1)
+    bounds = np.bincount(pair, pieces * lengths(x[i] - y[j]), len(mass))
+    return np.where(np.abs(mass - other) <= 1e-12 * np.maximum(mass, other), bounds, np.inf)
+
+
+def _queued(measures: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Atoms of several measures in order along a line, the mass up to each, and the masses."""
+    points, weights = zip(*measures, strict=True)
+    places, shares = np.concatenate(points), np.concatenate(weights)
+    sizes = np.array([len(w) for w in weights])
+    owner = np.arange(len(sizes)).repeat(sizes)
+    mass = np.bincount(owner, shares)
+    order = np.lexsort((places @ _directions(places.shape[1])[-1], owner))
+    return places[order], (shares / mass[owner])[order].cumsum(), mass
 
 
 def _transported(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:

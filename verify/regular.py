@@ -161,8 +161,8 @@ def _first_jump(
     modulus: Modulus,
 ) -> Violation | None:
     """The first jump along the segments, side by side where the map takes many measures at once."""
-    at_once = len(segments) if subject.together > 1 else 1
-    for k in range(0, len(segments), max(1, at_once)):
+    at_once = subject.abreast(calls, clock, max(1, len(segments)))
+    for k in range(0, len(segments), at_once):
         if clock.left <= 0:
             return None
         some = segments[k : k + at_once]

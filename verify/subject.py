@@ -25,6 +25,8 @@ Stack = tuple[np.ndarray, np.ndarray]
 LARGEST = 4096
 TOGETHER = 128
 FLOW_STEPS = 16
+SIDE_BY_SIDE = 0.05  # of the time left may pass until searches side by side have ended
+_FLOAT64 = np.dtype(np.float64)
 _NOT_FINITE = "the function returned a number that is not finite"
 
 
@@ -102,6 +104,18 @@ class Subject:
         self.dim = 0  # of the images; the first call sets it
         self._since: float | None = None
         self._atoms: Atoms | None = None
+
+    def abreast(self, calls: int, clock: Clock, most: int) -> int:
+        """How many searches of so many calls each to run side by side, up to `most`.
+
+        A map that takes many measures at once runs all of them. Of others few are run, so that
+        little is lost where time ends before they do, and one after the other where calls are dear.
+        """
+        if self.together > 1:
+            return most
+        one = self.seconds / max(1, self.calls)
+        room = SIDE_BY_SIDE * max(0.0, clock.left)
+        return max(1, min(most, int(room / max(calls * one, 1e-9))))
 
     # -- the three questions -------------------------------------------------------------------
     def push(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
@@ -254,6 +268,11 @@ class Subject:
         return real
 
     def _rows(self, out: Any, count: int, atoms: Atoms) -> np.ndarray:
+        expected = (count, self.dim or -1)
+        if type(out) is np.ndarray and out.dtype is _FLOAT64 and out.shape == expected:
+            if np.count_nonzero(np.isfinite(out)) == out.size:
+                self.dtypes.add("float64")
+                return out.copy()  # the common case, without a search
         array = self._array(out, atoms)
         if array.ndim != 2 or len(array) != count or not array.shape[1]:
             raise Undefined(
@@ -282,17 +301,17 @@ class Subject:
                 atoms,
             )
         points = self._rows(out[0], len(weights), atoms)
-        if not np.isfinite(weights).all():
+        positive, count = weights > 0, len(weights)
+        if np.count_nonzero(np.isfinite(weights)) < count:
             raise Undefined("the function returned a weight that is not finite", atoms)
-        least = weights.min(initial=np.inf)
+        if count and np.count_nonzero(positive) == count:
+            return points, weights
+        least = weights.min(initial=0.0)
         if least < 0:
             raise Undefined(f"the function returned a negative weight ({least:.3g})", atoms)
-        if 0 < least < np.inf:
-            return points, weights
         if not weights.sum() > 0:
             raise Undefined("the function returned a measure of mass zero", atoms)
-        keep = weights > 0
-        return points[keep], weights[keep]
+        return points[positive], weights[positive]
 
     # -- calls that outlive the budget ---------------------------------------------------------
     @contextmanager

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed as seeded, settings
 
-from ..numeric import AbstractDomain
 from .recipes import Recipe, draw, recipes
 from .subject import Atoms, Clock, OutOfTime, Stack, Subject, Undefined, Unsupported
 
@@ -108,9 +107,9 @@ def run_trials(
     least = BATCH if subject.seconds < 1e-3 * subject.calls else 1
     while (half.left > 0 or outcome.drawn < least) and outcome.drawn < DRAWS:
         # few at first: a slow machine should not spend a small budget on drawing
-        many = min(subject.together, max(BATCH, outcome.drawn))
+        many = min(max(BATCH, subject.together), max(BATCH, outcome.drawn))
         group = [next(recipe) for _ in range(many)]
-        for stack, of in _stacked(group, subject.domain, equal):
+        for stack, of in _stacked(group, subject, equal):
             if half.left <= 0 and outcome.drawn >= least:
                 break
             found = trial(stack, of)
@@ -132,13 +131,18 @@ def _drawn(rng: np.random.Generator, sizes: tuple[int, ...], period: int) -> Ite
         yield draw(rng, (size,) if size else medium if turn else small)
 
 
-def _stacked(
-    recipes: list[Recipe], domain: AbstractDomain, equal: bool
-) -> Iterator[tuple[Stack, int]]:
-    """The measures of the recipes, those of equally many atoms in one stack, small ones first."""
+def _stacked(recipes: list[Recipe], subject: Subject, equal: bool) -> Iterator[tuple[Stack, int]]:
+    """The measures of the recipes, one after the other as a map takes them.
+
+    Of a map that takes many at once those of equally many atoms in one stack, small ones first.
+    """
+    measures = [recipe.build(subject.domain, equal=equal) for recipe in recipes]
+    if subject.together == 1:
+        for recipe, (points, weights) in zip(recipes, measures, strict=True):
+            yield (points[None], weights[None]), recipe.seed
+        return
     built: dict[int, list[Atoms]] = defaultdict(list)
-    for recipe in recipes:
-        atoms = recipe.build(domain, equal=equal)
+    for atoms in measures:
         built[len(atoms[1])].append(atoms)
     for _, alike in sorted(built.items()):
         points, weights = zip(*alike, strict=True)

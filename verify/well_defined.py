@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..numeric import AbstractDomain
-from .distance import gap, gaps, lengths, moved
+from .distance import gap, in_order, lengths, moved
 from .noise import Noise, jitter
 from .recipes import inside
 from .rewritings import OPERATIONS, ways
@@ -108,6 +108,9 @@ def _rewritten_violation(
         defects = np.add.reduceat(moves, every.starts, axis=1).T
     else:
         defects = _distances(image, again, noise.threshold)
+    if stopped is None and (worst := float(defects.max())) <= noise.threshold:
+        outcome.worst = max(outcome.worst, worst)
+        return None
     for name, other, images, bounds in zip(every.names, others, again, defects, strict=False):
         stacks = stack, other, image, images
         found = _changed(subject, noise, name, seed, stacks, bounds, outcome)
@@ -123,7 +126,10 @@ def _distances(image: Stack, again: list[Stack], small: float) -> np.ndarray:
     count = len(image[1])
     first = [_at(image, k) for _ in again for k in range(count)]
     second = [_at(images, k) for images in again for k in range(count)]
-    return gaps(first, second, small).reshape(len(again), count)
+    found = in_order(first, second) if again else np.zeros(0)
+    for k in np.flatnonzero(found > small):
+        found[k] = gap(first[k], second[k], small)
+    return found.reshape(len(again), count)
 
 
 def _changed(
@@ -137,9 +143,6 @@ def _changed(
 ) -> Violation | None:
     """The first confirmed change of an image, of measures written in two ways and their images."""
     one, other, image, again = stacks
-    if (worst := float(defects.max())) <= noise.threshold:
-        outcome.worst = max(outcome.worst, worst)
-        return None
     for k in np.flatnonzero(defects > noise.threshold):
         defects[k] = gap(_at(image, k), _at(again, k), small=noise.threshold)
         if defects[k] <= noise.threshold:

@@ -402,9 +402,8 @@ def _(term: LogPartition, go: Gateaux) -> Expr:
 @rule.register
 def _(term: Supremum, go: Gateaux) -> Any:
     raise NotDerivable(
-        f"no function is the derivative of Supremum in {term}: where several atoms attain it there "
-        "is no slope, and an atom of vanishing weight enters it whole; evaluate it only, or take "
-        "log int exp(beta h(y)) mu(dy) / beta with a large beta in its place"
+        f"no function is the derivative of Supremum in {term}: several atoms may attain it, and "
+        "one of vanishing weight enters it whole; take log int exp(beta h) dmu / beta in its place"
     )
 
 

@@ -22,6 +22,7 @@ TAG = 1e-9
 STARTS = (1, 2, 6)
 DONE = 4096
 KNOTS = 96
+ENOUGH = 2.6
 _NUMBERS = 2**21
 
 
@@ -97,7 +98,9 @@ def climb(
     points = subject.domain.sample(rng, atoms)
     stages: list[Stage] = []
     while len(points) <= largest and clock.left > 0:
-        points, stage = _ascend(response, points, rng, clock)
+        # no less than n^1.5 would have made of the steepest of the last few stages
+        enough = [ENOUGH**k * stage.slope for k, stage in enumerate(stages[:-5:-1], 1)]
+        points, stage = _ascend(response, points, rng, clock, max(enough, default=np.inf))
         if stage is None:
             break
         stages.append(stage)
@@ -108,16 +111,23 @@ def climb(
 
 
 def _ascend(
-    response: _Response, points: np.ndarray, rng: np.random.Generator, clock: Clock
+    response: _Response,
+    points: np.ndarray,
+    rng: np.random.Generator,
+    clock: Clock,
+    enough: float,
 ) -> tuple[np.ndarray, Stage | None]:
-    """Move the atoms along plus or minus the gradient while the slope grows by 2 %."""
+    """Move the atoms along plus or minus the gradient while the slope grows by 2 %, up to enough.
+
+    More atoms come nearer to a measure without atoms than few in their best places.
+    """
     found = _gradient(response, points, rng)
     if found is None:
         return points, None
     slope, direction = found
     failures = 0
     for _ in range(24 if len(points) <= KNOTS else 8):
-        if clock.left <= 0 or failures == 2:
+        if clock.left <= 0 or failures == 2 or slope >= enough:
             break
         moved = _line_search(response, points, direction, rng, clock)
         again = None if moved is None else _gradient(response, moved, rng)
@@ -287,7 +297,7 @@ def _stage(
     if base is None:
         return None
     length = float(np.linalg.norm(direction, axis=1).mean())
-    sizes = np.repeat(domain.diameter * 10.0 ** np.arange(-9.0, -0.2, 0.1), 2)
+    sizes = np.repeat(domain.diameter * 10.0 ** np.arange(-9.0, -0.2, 0.15), 2)
     signs = np.tile([1.0, -1.0], len(sizes) // 2)
     trials = inside(domain, points + (signs * sizes)[:, None, None] * direction)
     changes = [

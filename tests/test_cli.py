@@ -15,6 +15,7 @@ MAPS = """
 import numpy as np
 import pushforward as pf
 from pushforward.symbolic import Matrix, Measure, Point, SymbolicMap, VelocityField, dot, gibbs
+from pushforward.symbolic import supremum
 
 print("the file speaks at import")
 LINE = pf.Box([-1.0], [1.0])
@@ -40,6 +41,8 @@ attention = pf.Symbolic(bound, pf.Ball(2))
 slope = G.jacobian()
 field = VelocityField(gibbs(y, y, mu, energy=dot(x, A @ y)), x, mu)
 tokens = field.bind(A=np.eye(2))
+P = SymbolicMap(x + supremum(y, y, mu), x, mu)
+pooling = pf.Symbolic(P.bind(), LINE)
 """
 WRONG_FILES = {
     "broken.py": "def f(:\n",
@@ -95,6 +98,13 @@ def test_exit_code_says_the_verdict(run, target, code):
     got, out, err = run("verify", target, *QUICK)
     assert got == code
     assert "well-defined" in out and "speaks" not in out and "speaks" in err
+
+
+def test_a_map_without_derivatives_has_verdicts(run):
+    code, out, _ = run("verify", "maps.py:pooling", *QUICK)
+    assert code == 1 and "continuous    refuted" in out
+    for said in (out, sentence(*run("derive", "maps.py:P"))):
+        assert "no function is the derivative of Supremum" in said
 
 
 def test_json_is_alone_on_stdout(run):

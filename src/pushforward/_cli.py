@@ -455,13 +455,21 @@ def _print_report(candidate: Any, report: Any) -> None:
 
     bound = getattr(candidate, "bound", None)
     if bound is not None:
-        from pushforward.symbolic import derive
-
-        typer.echo(f"{derive(bound.map)}\n")
+        typer.echo(f"{_derivatives(bound.map)}\n")
     text = Text(str(report))
     for verdict, colour in COLOURS.items():
         text.highlight_regex(rf"(?<=  ){verdict}\b", colour)
     Console(highlight=False, soft_wrap=True).print(text)
+
+
+def _derivatives(source: Any) -> str:
+    """The derivatives of a formula to read, or why it has none: a verdict needs no derivative."""
+    from pushforward.symbolic import NotDerivable, derive
+
+    try:
+        return str(derive(source))
+    except NotDerivable as reason:
+        return f"{source}: {reason}"
 
 
 def _write_reports(report: Any, json: str | None, html: str | None, junit: str | None) -> None:

@@ -260,9 +260,9 @@ def _variation(
 def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     """Random points (k, n, d) of unit balls in R^(n d), as many near the centre as near the rim.
 
-    Of ten times in the distance, an oscillation in its logarithm shows a good part.
+    Over two decades of the distance, an oscillation in its logarithm shows nearly all of itself.
     """
     steps = rng.normal(size=shape)
     sizes = np.linalg.norm(steps.reshape(len(steps), -1), axis=1)
-    shrink = 10.0 ** rng.uniform(-1.0, 0.0, size=len(steps)) / sizes
+    shrink = 10.0 ** rng.uniform(-2.0, 0.0, size=len(steps)) / sizes
     return steps * shrink[:, None, None]

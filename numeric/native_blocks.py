@@ -11,13 +11,24 @@ The first and the last are products of small matrices, written out so that a par
 lies in registers: for each number that is loaded there are two multiply-adds or more.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
+from .native_interleaved import ATOM_LOOP, INTERLEAVED, InterleavedWriter
 from .native_operations import Array, indented, lines_for
 from .native_source import Kernel, StepWriter, Tables
-from .native_sums import TILE, IntegralSum, Law, Loop, Mean, Moment, Task, Total
+from .native_sums import (
+    TILE,
+    IntegralSum,
+    Law,
+    Loop,
+    Mean,
+    Moment,
+    Task,
+    TileMoment,
+    Total,
+    moment_lines,
+)
 from .program import Axis, Program, Use, value_operands
 from .schedule import Step, operand_row, schedule
 from .shapes import Shape
@@ -27,9 +38,6 @@ VECTORS = 3
 
 _ATOMS, _COMPONENTS = 4, 4
 """Of a matrix product, `VECTORS` times this many results lie in registers."""
-
-_INTERLEAVED = 2
-"""Vectors of rows that lines without products are written for: the sums of more fill registers."""
 
 _GROUPS = 4
 _FEWEST_FOR_GROUPS = 32
@@ -67,6 +75,8 @@ class BlockWriter(StepWriter):
     `name` in the text of a row stands for `name_all[u]`, by a macro.
     """
 
+    centres_tiles = True
+
     def __init__(self, tables: Tables, step: Step):
         super().__init__(tables, step)
         self.group = 1 if step.axis is None else VECTORS
@@ -79,6 +89,7 @@ class BlockWriter(StepWriter):
         self.weighed: dict[str, list[str]] = {}
         self.zeros: list[str] = []
         self.folds: list[str] = []
+        self.merges: list[str] = []
         self.products = 0
 
     def function(self, number: int) -> str:
@@ -146,9 +157,9 @@ class BlockWriter(StepWriter):
     def write_pass(self, number: int, tasks: list[Task]) -> None:
         new = [task.law for task in tasks if isinstance(task, Total)]
         over = tasks[0].over
-        self.stages, self.buffers, self.weighed = {}, set(), {}
+        self.stages, self.buffers, self.weighed, self.merges = {}, set(), {}, []
         for law in new:
-            for part in ("top", "sum", "scale", "tile"):
+            for part in ("top", "sum", "scale", "tile", "part"):
                 self.keep(f"{law.name}_{part}", 0)
             self.keep(f"{law.name}_exponents", self.tile)
             self.body.append(f"{law.name}_top = SPLAT(-HUGE_EXPONENT); {law.name}_sum = (V){{0}};")
@@ -161,23 +172,20 @@ class BlockWriter(StepWriter):
                 ]
         for task in tasks:
             task.start()
-        self.zeros, self.folds = zeros, folds = [], []
-        products, after = [], []
         for task in tasks:
             if isinstance(task, Total):
                 self.is_weighed(task.law, True)
-                continue
-            product = self.product(task, sums, new)
-            if product is None:
-                task.accumulate(sums)
-                zeros += task.zero_tile()
-                folds += task.fold(task.scale(new))
-            else:
-                products += product[0]
-                after += product[1]
+        moments = [task for task in tasks if isinstance(task, TileMoment)]
+        means = [task for task in tasks if not isinstance(task, (Total, TileMoment))]
+        rows, products, after = self.summed(means, sums, new)
+        if moments:
+            second = self.summed(moments, BlockLoop(self, over.owner), new)
+            products += [*self.rows([*moment_lines(moments), *second[0]]), *second[1]]
+            after += second[2]
+        ends = [*self.merges, *self.folds_of_centres(means, new)]
+        ends += [f"{n}_sum = {n}_sum * {n}_scale + {n}_part;" for n in (law.name for law in new)]
         tops = self.rows([f"{law.name}_tile = {law.name}_top;" for law in new])
         scales = [*_for_atoms(exponents.lines), *_new_scales(new)]
-        rows = [*zeros, *_for_atoms(sums.lines), *folds]
         stages = [line for _, lines in self.stages.values() for line in lines]
         weights = [line for lines in self.weighed.values() for line in lines]
         count = self.tables.count(over)
@@ -191,9 +199,46 @@ class BlockWriter(StepWriter):
             *indented(weights),
             *indented(self.rows(rows)),
             *indented(products),
+            *indented(self.rows(ends)),
             "}",
         ]
         self.body += after
+
+    def summed(
+        self, tasks: Sequence[Task], loop: BlockLoop, new: list[Law]
+    ) -> tuple[list[str], list[str], list[str]]:
+        """The lines of sums for each vector, those of products, and those after all atoms."""
+        self.zeros, self.folds, products, after = [], [], [], []
+        for task in tasks:
+            product = self.product(task, loop, new)
+            if product is None:
+                task.accumulate(loop)
+                self.zeros += task.zero_tile()
+                self.folds += self.folded(task, new)
+            else:
+                products += product[0]
+                after += product[1]
+        return [*self.zeros, *_for_atoms(loop.lines), *self.folds], products, after
+
+    def folded(self, task: Task, new: list[Law]) -> list[str]:
+        if isinstance(task, TileMoment):
+            self.merges += task.merge()
+            return Moment.fold(task, task.scale(new))
+        waits = isinstance(task, Mean) and task.centre is not None
+        return [] if waits else task.fold(task.scale(new))
+
+    def folds_of_centres(self, tasks: list[Task], new: list[Law]) -> Iterator[str]:
+        """Means of a tile are added when its moments are done."""
+        for task in tasks:
+            if isinstance(task, Mean) and task.centre is not None:
+                yield from task.fold(task.scale(new))
+
+    def tile_array(self, name: str, n: int, zero: bool = False) -> list[str]:
+        self.keep(name, n)
+        return lines_for(n, lambda c: f"{name}[{c}] = (V){{0}};") if zero else []
+
+    def tile_total(self, law: Law) -> str:
+        return f"{law.name}_part"
 
     def is_weighed(self, law: Law, new: bool) -> bool:
         """Whether the exponents of a law lie in its buffer, where its weights then replace them."""
@@ -218,8 +263,7 @@ class BlockWriter(StepWriter):
         yield f"    {' '.join(f'part{u} += all[{u}];' for u in block)}"
         yield "  }"
         for u in block if new else ():
-            total = f"{law}_sum_all[g + {u}]"
-            yield f"  {total} = {total} * {law}_scale_all[g + {u}] + part{u};"
+            yield f"  {law}_part_all[g + {u}] = part{u};"
         yield "}"
 
     # ---- inner products of rows with atoms
@@ -386,6 +430,10 @@ class BlockWriter(StepWriter):
         self.products += 1
         whole = n // _COMPONENTS * _COMPONENTS
         scale, target = task.scale(new), f"{task.total.name}_all"
+        in_tile = isinstance(task, Mean) and task.centre is not None
+        if in_tile:
+            self.keep(task.tile.name, n)
+            target = f"{task.tile.name}_all"
         for width, loop in (
             (_COMPONENTS, f"for (int c = {first}; c < {whole}; c += {_COMPONENTS}) {{"),
             (n - whole, f"{{ const int c = {whole};"),
@@ -409,7 +457,7 @@ class BlockWriter(StepWriter):
             for u, k in places:
                 place = f"{target}[g + {u}][{at}c + {k}]"
                 scaled = f"{place} * {scale}_all[g + {u}]" if scale else place
-                yield f"  {place} = {scaled} + s{u}{k};"
+                yield f"  {place} = s{u}{k};" if in_tile else f"  {place} = {scaled} + s{u}{k};"
             yield "}"
 
     def moment_product(
@@ -425,19 +473,22 @@ class BlockWriter(StepWriter):
             return self.outer_product(task, loop, new, tensors)
         factors = [task.centred(loop, k).at(0) for k in task.block if k != last]
         buffer = self.coefficients(task, loop, new, factors)
-        mean = task.means[last].value()
+        mean, in_tile = task.centre(last), isinstance(task, TileMoment)
         total, whole = task.total, self.declare(self.body, (), "whole")
         assert total is not None
         scale, part = task.scale(new), self.name("part")
         scaled = f"{whole.name}[0] * {scale}" if scale else f"{whole.name}[0]"
         self.zeros.append(f"V {part} = {{0}};")
         loop.lines.append(f"{part} += {buffer}[j - j0];")
-        self.folds.append(f"{whole.name}[0] = {scaled} + {part};")
-        after = lines_for(
+        self.folds.append(f"{whole.name}[0] = {part if in_tile else f'{scaled} + {part}'};")
+        centred = lines_for(
             prod(task.shape),
             lambda c: f"{total.name}[{c}] -= {whole.name}[0] * {mean.at(c)};",
         )
-        return list(self.sums(task, buffer, atoms, new)), after
+        if isinstance(task, TileMoment):
+            self.merges += [*centred, *task.merge()]
+            centred = []
+        return list(self.sums(task, buffer, atoms, new)), centred
 
     def outer_product(
         self, task: Moment, loop: Loop, new: list[Law], tensors: list[int]
@@ -449,40 +500,47 @@ class BlockWriter(StepWriter):
             return None
         factors = [task.centred(loop, k).at(0) for k in task.block if k not in tensors]
         weights = self.coefficients(task, loop, new, factors)
-        means = [task.means[k].value() for k in tensors]
+        means, in_tile = [task.centre(k) for k in tensors], isinstance(task, TileMoment)
         assert task.total is not None
         (rows,), (columns,) = self.shapes[left], self.shapes[right]
         buffer, source = self.name("coefficients"), self.tables.slot("atom", left)
         self.keep(buffer, self.tile)
         whole = self.declare(self.body, (rows,), "whole")
-        scale, part = task.scale(new), self.name("part")
-        scaled = f"{whole.name}[a] * {scale}" if scale else f"{whole.name}[a]"
+        scale = None if in_tile else f"{task.scale(new)}_all[g + @]" if task.scale(new) else "1"
+        centre = f"{means[0].name}_all[g + @][a]" if means[0].is_vector else means[0].at("a")
+        # For each vector u of the group, in place of @.
+        each = lambda text: " ".join(text.replace("@", str(u)) for u in range(self.group))  # noqa: E731
+        result = f"{whole.name}_all[g + @][a]"
+        kept = f"{result} * {scale} + part@" if scale else "part@"
         coefficients = [
-            f"const V mean = {means[0].at('a')}; V {part} = {{0}};",
-            f"const T *f = {source} + j0 * {rows} + a;",
-            f"for (long j = 0; j < j1 - j0; ++j, f += {rows}) {{",
-            f"  const V value = {weights}[j] * (SPLAT(*f) - mean);",
-            f"  {buffer}[j] = value; {part} += value;",
+            f"for (int g = 0; g < used; g += {self.group}) {{",
+            f"  {each(f'const V mean@ = {centre}; V part@ = {{0}};')}",
+            f"  const T *f = {source} + j0 * {rows} + a;",
+            f"  for (long j = 0; j < j1 - j0; ++j, f += {rows}) {{",
+            "    const V b = SPLAT(*f);",
+            f"    {each(f'const V value@ = {weights}_all[g + @][j] * (b - mean@);')}",
+            f"    {each(f'{buffer}_all[g + @][j] = value@; part@ += value@;')}",
+            "  }",
+            f"  {each(f'{result} = {kept};')}",
             "}",
-            f"{whole.name}[a] = {scaled} + {part};",
         ]
         # Of a symmetric matrix, the part on and above the diagonal, in whole groups of columns.
         start = f"a / {_COMPONENTS} * {_COMPONENTS}" if left == right else "0"
         lines = [
             f"for (int a = 0; a < {rows}; ++a) {{",
-            *indented(self.rows(coefficients)),
+            *indented(coefficients),
             *indented(list(self.sums(task, buffer, right, new, start, f"a * {columns} + "))),
             "}",
         ]
         total, at = task.total.name, f"a * {columns} + b"
-        copied = f"{total}[b * {columns} + a] = {total}[{at}];" if left == right else ""
         begin = "a" if left == right else "0"
-        after = [
-            f"for (int a = 0; a < {rows}; ++a) for (int b = {begin}; b < {columns}; ++b) {{",
-            f"  {total}[{at}] -= {whole.name}[a] * {means[1].at('b')}; {copied}",
-            "}",
-        ]
-        return lines, after
+        loops = f"for (int a = 0; a < {rows}; ++a) for (int b = {begin}; b < {columns}; ++b)"
+        centred = [loops, f"  {total}[{at}] -= {whole.name}[a] * {means[1].at('b')};"]
+        copied = [loops, f"  {total}[b * {columns} + a] = {total}[{at}];"] if left == right else []
+        if isinstance(task, TileMoment):
+            self.merges += [*centred, *task.merge(symmetric=left == right)]
+            return lines, copied
+        return lines, [*centred, *copied]
 
 
 def _first_and_more(
@@ -495,11 +553,8 @@ def _first_and_more(
     yield from [*indented(lines(variable, "+=")), "}"]
 
 
-_ATOM_LOOP = ("#pragma GCC unroll 4", "for (long j = j0; j < j1; ++j) {")
-
-
 def _for_atoms(lines: list[str]) -> list[str]:
-    return [*_ATOM_LOOP, *indented(lines), "}"] if lines else []
+    return [*ATOM_LOOP, *indented(lines), "}"] if lines else []
 
 
 def _new_scales(new: list[Law]) -> list[str]:
@@ -525,76 +580,6 @@ def _groups(tables: Tables) -> int:
     return _GROUPS if longest >= _FEWEST_FOR_GROUPS else 1
 
 
-class InterleavedWriter(StepWriter):
-    """The C function of one step, every line written once for each vector of a block.
-
-    The vectors share what is read of an atom, and none waits for the results of another.
-    """
-
-    def function(self, number: int) -> str:
-        text = super().function(number)
-        return text if self.step.axis is None else "\n".join(_interleaved(text.split("\n")))
-
-    def inverse_root(self, number: str) -> str:
-        return super().inverse_root(number) if self.axis is None else f"vrsqrt_of({number}, odd)"
-
-    def leading(self) -> str:
-        rows = super().leading()
-        count = self.tables.count(self.axis) if self.axis else ""
-        self.header["rows"] = f"const long rows = ({count} + BLOCK - 1) / BLOCK * BLOCK;"
-        return rows
-
-
-_OF_A_ROW = re.compile(r"\b(?:(?:v|r|t|sum|c|w|law)\d+(?:_\w+)?|u)\b")
-"""Names that stand for something of a row, not of an atom."""
-
-
-def _interleaved(lines: list[str]) -> Iterator[str]:
-    statement: list[str] = []
-    has_roots = any(", odd)" in line for line in lines)
-    for line in lines:
-        words = line.strip()
-        if words.startswith("for (long i = begin"):
-            yield line.replace("i += LANES", "i += BLOCK")
-        elif words == _ATOM_LOOP[1]:
-            yield from _LOOP_OF_TWO if has_roots else _ATOM_LOOP
-        elif words.endswith("{") or words in ("", "}") or words.startswith(_OF_ALL_ROWS):
-            yield line
-        else:
-            statement.append(line)
-            if words.endswith((";", "}")):
-                yield from _of_each(statement)
-                statement = []
-
-
-_LOOP_OF_TWO = (
-    "for (long two = j0; two < j1; two += 2)",
-    "#pragma GCC unroll 2",
-    "for (int odd = 0; odd < 2; ++odd) {",
-    "  const long j = two + odd;",
-    "  if (j == j1) break;",
-)
-"""The loop over the atoms where every second one is treated in its own way."""
-
-_OF_ALL_ROWS = ("const T *", "const long", "void")
-_EXPONENTIAL = re.compile(r"(\w+) = vexp2_nonpositive\(\1\);")
-
-
-def _of_each(statement: list[str]) -> Iterator[str]:
-    """A statement once for each vector; exponentials of them all go step by step together."""
-    places = range(_INTERLEAVED)
-    found = _EXPONENTIAL.fullmatch(statement[0].strip())
-    if found:
-        names = [f"{found[1]}_of{u}" for u in places]
-        yield f"{{ V all[] = {{{', '.join(names)}}}; vexp2_nonpositive_of(all, {len(places)});"
-        yield f"  {' '.join(f'{name} = all[{u}];' for u, name in enumerate(names))} }}"
-        return
-    for u in places:
-        for part in statement:
-            named = _OF_A_ROW.sub(lambda name, u=u: f"{name[0]}_of{u}", part)
-            yield re.sub(r"\bi\b", f"(i + {u} * LANES)", named)
-
-
 def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
     """The kernel of a program, which takes `BLOCK` rows at a time.
 
@@ -609,7 +594,7 @@ def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
         tables = Tables(program, shapes)
         plain = [InterleavedWriter(tables, step) for step in schedule(program).steps]
         functions = [writer.function(number) for number, writer in enumerate(plain)]
-        vectors = _INTERLEAVED
+        vectors = INTERLEAVED
     # The same number of parentheses: only a power of -1/2 is written like this.
     text = "\n".join(functions).replace("1 / (vsqrt(", "(vrsqrt(")
     text = f"#define BLOCK ({vectors} * LANES)\n{text}"

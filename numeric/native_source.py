@@ -34,7 +34,9 @@ from .native_sums import (
     Mean,
     Moment,
     Task,
+    TileMoment,
     Total,
+    moment_lines,
     reduced_axis,
 )
 from .program import LIKE, Axis, Instruction, Program, Use, value_operands
@@ -121,6 +123,9 @@ class Tables:
 class StepWriter:
     """The C function of one step."""
 
+    centres_tiles = False
+    """Whether second moments are taken tile by tile, with the means; else after those."""
+
     def __init__(self, tables: Tables, step: Step):
         self.tables, self.step, self.axis = tables, step, step.axis
         self.program, self.shapes = tables.program, tables.shapes
@@ -129,6 +134,7 @@ class StepWriter:
         self.row_values: dict[int, Array] = {}
         self.scaled_values: dict[int, Array] = {}
         self.laws: dict[tuple, Law] = {}
+        self.totals: dict[str, Total] = {}
         self.ready: dict[int, int] = {}
         self.tasks: dict[tuple[int, str], list[Task]] = {}
         self.means: dict[tuple, Mean] = {}
@@ -273,7 +279,8 @@ class StepWriter:
             made_in = 1 + self.needs(energy, self.axis)
             law = Law(self.name("law"), energy, over, made_in)
             self.laws[key] = law
-            self.add_task(made_in, over, Total(self, law))
+            self.totals[law.name] = Total(self, law)
+            self.add_task(made_in, over, self.totals[law.name])
         return self.laws[key]
 
     def plan_cumulant(self, index: int, instruction: Instruction) -> int:
@@ -285,11 +292,12 @@ class StepWriter:
             return ready
         tasks = {}
         for block in {block for blocks in central_blocks(len(slots)) for block in blocks}:
-            tasks[block] = Moment(self, law, slots, means, block)
-            self.add_task(ready + 1, law.over, tasks[block])
+            in_tile = self.centres_tiles and len(slots) == 2 and ready == law.made_in
+            tasks[block] = (TileMoment if in_tile else Moment)(self, law, slots, means, block)
+            self.add_task(tasks[block].number, law.over, tasks[block])
         shape = self.shapes[index]
         self.makers[index] = lambda: self.cumulant(tasks, slots, shape)
-        return ready + 1
+        return max(task.number for task in tasks.values())
 
     def mean(self, law: Law, slot: Use) -> Mean:
         key = law.name, slot.index, operand_row(self.program, slot, self.axis)
@@ -380,10 +388,14 @@ class StepWriter:
         scaling = self.write_exponents(new, over)
         for task in tasks:
             task.start()
+        moments = [task for task in tasks if isinstance(task, TileMoment)]
         for task in tasks:
-            task.accumulate(loop)
+            if not isinstance(task, TileMoment):
+                task.accumulate(loop)
+        tasks = [*moments, *(task for task in tasks if not isinstance(task, TileMoment))]
         zeros = [line for task in tasks for line in task.zero_tile()]
         folds = [line for task in tasks for line in task.fold(task.scale(new))]
+        centred = self.centred_moments(moments, loop, over)
         count = self.tables.count(over)
         self.body += [
             f"for (long j0 = 0; j0 < {count}; j0 += {TILE}) {{",
@@ -393,9 +405,33 @@ class StepWriter:
             "  for (long j = j0; j < j1; ++j) {",
             *indented(indented(loop.lines)),
             "  }",
+            *indented(centred),
             *indented(folds),
             "}",
         ]
+
+    def centred_moments(self, moments: list[TileMoment], loop: Loop, over: Axis) -> list[str]:
+        """The second loop over the atoms of a tile, about the means that the first has made."""
+        if not moments:
+            return []
+        second = Loop(self, over.owner)
+        for law in {task.law.name: task.law for task in moments}.values():
+            place = f"{law.name}_exponents[j - j0]"
+            loop.lines.append(f"{place} = {loop.weight(law, True)};")
+            second.weights[law.name] = place
+        for task in moments:
+            task.accumulate(second)
+        loop_lines = ["for (long j = j0; j < j1; ++j) {", *indented(second.lines), "}"]
+        return [*moment_lines(moments), *loop_lines]
+
+    def tile_total(self, law: Law) -> str:
+        """The weight of a tile."""
+        return f"{self.totals[law.name].tile.name}[0]"
+
+    def tile_array(self, name: str, n: int, zero: bool = False) -> list[str]:
+        """Declares what a tile has, a single one where n is zero."""
+        size = f"[{n}]" if n else ""
+        return [f"V {name}{size}{' = {{0}}' if zero else ''};"]
 
     def write_exponents(self, laws: list[Law], over: Axis) -> list[str]:
         """The exponents of a tile, and the change of scale that its maximum asks for."""

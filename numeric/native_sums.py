@@ -300,6 +300,7 @@ class Mean(Task):
     def __init__(self, step: StepWriter, law: Law, slot: Use, number: int):
         super().__init__(step, law.over, step.shapes[slot.index], number, law)
         self.slot = slot
+        self.centre: Array | None = None
 
     def accumulate(self, loop: Loop) -> None:
         value = loop.value(self.slot, self.step.axis)
@@ -308,10 +309,44 @@ class Mean(Task):
             prod(self.shape), lambda c: f"{self.tile.name}[{c}] += {weight} * {value.at(c)};"
         )
 
+    @property
+    def is_of_atoms(self) -> bool:
+        return self.law.over in self.slot.axes
+
     def value(self) -> Array:
-        if self.law.over not in self.slot.axes:
+        if not self.is_of_atoms:
             return self.step.row_value(self.slot.index)
         return super().value()
+
+    def zero_tile(self) -> list[str]:
+        if not self.centre:
+            return super().zero_tile()
+        return self.step.tile_array(self.tile.name, prod(self.shape), zero=True)
+
+    def of_tile(self) -> Array:
+        """The mean of a tile, about which moments of the tile are taken."""
+        if not self.is_of_atoms:
+            return self.value()
+        if self.centre is None:
+            self.centre = Array(self.step.name("t"), self.shape, True)
+        return self.centre
+
+    def centre_lines(self) -> list[str]:
+        """The mean of the tile, and by how much it is off that of the tiles before."""
+        assert self.centre is not None and self.total is not None
+        n, law, centre, total = prod(self.shape), self.law.name, self.centre.name, self.total.name
+        part, least, tile = self.step.tile_total(self.law), "SPLAT(TINY)", self.tile.name
+        return [
+            *self.step.tile_array(centre, n),
+            *self.step.tile_array(f"{centre}_off", n),
+            *lines_for(n, lambda c: f"{centre}[{c}] = {tile}[{c}] / vmax({part}, {least});"),
+            *lines_for(
+                n,
+                lambda c: (
+                    f"{centre}_off[{c}] = {centre}[{c}] - {total}[{c}] / vmax({law}_sum, {least});"
+                ),
+            ),
+        ]
 
 
 class Moment(Task):
@@ -332,8 +367,11 @@ class Moment(Task):
         super().__init__(step, law.over, shape, number, law)
         self.slots, self.means, self.block = slots, means, block
 
+    def centre(self, k: int) -> Array:
+        return self.means[k].value()
+
     def centred(self, loop: Loop, k: int) -> Array:
-        mean, value = self.means[k].value(), loop.value(self.slots[k], self.step.axis)
+        mean, value = self.centre(k), loop.value(self.slots[k], self.step.axis)
         result = self.step.declare(loop.lines, value.shape, "c", zero=False)
         loop.lines += lines_for(
             prod(value.shape), lambda c: f"{result.name}[{c}] = {value.at(c)} - {mean.at(c)};"
@@ -356,6 +394,75 @@ class Moment(Task):
             )
         else:
             loop.lines += _outer_sum(tile, name, *tensors)
+
+
+class TileMoment(Moment):
+    """A second moment in the pass that makes its means: within a tile about the means of the tile.
+
+    With W, m and M of the tiles before and W', m', M' of this one, all of the same scale,
+
+        M + M' + W W' / (W + W') (m' - m)(m' - m)^T
+
+    is the moment of both about their own mean (Chan, Golub & LeVeque 1979), and nothing cancels.
+    """
+
+    def __init__(
+        self,
+        step: StepWriter,
+        law: Law,
+        slots: tuple[Use, ...],
+        means: list[Mean],
+        block: tuple[int, ...],
+    ):
+        super().__init__(step, law, slots, means, block)
+        self.number = law.made_in
+        for k in block:
+            means[k].of_tile()
+
+    def centre(self, k: int) -> Array:
+        return self.means[k].of_tile()
+
+    def merge(self, symmetric: bool = False) -> list[str]:
+        """What the distance of the means adds."""
+        if not all(self.means[k].is_of_atoms for k in self.block):
+            return []
+        assert self.total is not None
+        total, law = self.total.name, self.law.name
+        left, right = (f"{self.centre(k).name}_off" for k in self.block)
+        ranks = [len(self.centre(k).shape) for k in self.block]
+        if sum(ranks) < 2 or 0 in ranks:
+            places = ["{c}" if rank else "0" for rank in ranks]
+            factors = " * ".join(
+                f"{name}[{place}]" for name, place in zip((left, right), places, strict=True)
+            )
+            return lines_for(
+                prod(self.shape),
+                lambda c: f"{total}[{c}] += {law}_between * {factors.format(c=c)};",
+            )
+        rows, columns = self.shape
+        begin = "a" if symmetric else "0"
+        return [
+            f"for (int a = 0; a < {rows}; ++a) for (int b = {begin}; b < {columns}; ++b)",
+            f"  {total}[a * {columns} + b] += {law}_between * {left}[a] * {right}[b];",
+        ]
+
+    def fold(self, scale: str | None) -> list[str]:
+        return [*super().fold(scale), *self.merge()]
+
+
+def moment_lines(tasks: list[TileMoment]) -> list[str]:
+    """What moments of a tile are centred and weighed with."""
+    step, laws = tasks[0].step, {task.law.name: task.law for task in tasks}
+    means = {task.means[k].tile.name: task.means[k] for task in tasks for k in task.block}
+    lines: list[str] = []
+    for name, law in laws.items():
+        before, part = f"({name}_sum * {name}_scale)", step.tile_total(law)
+        both = f"vmax({before} + {part}, SPLAT(TINY))"
+        lines += step.tile_array(f"{name}_between", 0)
+        lines.append(f"{name}_between = {before} * ({part} / {both});")
+    for mean in means.values():
+        lines += mean.centre_lines() if mean.is_of_atoms else []
+    return lines
 
 
 def _outer_sum(tile: str, weight: str, left: Array, right: Array) -> list[str]:

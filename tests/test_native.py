@@ -200,6 +200,48 @@ def test_weights_are_powers_of_two(dtype, bits):
     np.testing.assert_array_equal(got[2**16 - 15 : 2**16 - 11], [0, np.nan, 0, 0])
 
 
+@pytest.mark.parametrize("d", [2, 5])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_moments_of_tiles_far_apart(d, dtype):
+    """Within their bounds where tiles of atoms differ much: means, spreads, weights that vanish."""
+    rng = np.random.default_rng(d)
+    centres = np.repeat([0.0, 30.0, -4.0, 30.0], 64)[:, None]
+    spreads = np.repeat([1.0, 0.01, 3.0, 1e-3], 64)[:, None]
+    points = (centres + spreads * rng.normal(size=(256, d)))[:230].astype(dtype)
+    weights = rng.random(230).astype(dtype)
+    weights[64:128] *= dtype(1e-30)
+    queries = rng.normal(size=(3, d)) * np.array([[0], [0.1], [20]])
+    queries = queries.astype(dtype)
+    field = SymbolicMap(gibbs(y, y, mu, energy=dot(x, y)), x, mu).jacobian().bind()
+    got = field.evaluate(points, weights, queries, engine="native")
+    exact = field.at_precision(points, weights, queries)
+    assert np.isfinite(got.bound).all()
+    assert (abs(got.value.astype(float) - exact) <= got.bound).all()
+    # Were the squares of the means subtracted after the sum, nothing would be right here.
+    scale = np.linalg.norm(exact[0])
+    assert np.abs(got.value[0] - exact[0]).max() < 100 * np.finfo(dtype).eps * scale
+
+
+@pytest.mark.parametrize("dtype, bits", [(np.float64, 64), (np.float32, 32)])
+@pytest.mark.parametrize("odd", [0, 1])
+def test_inverse_roots_of_every_second_atom(dtype, bits, odd):
+    """Within five units of rounding for all normal numbers, zero at infinity, and NaN."""
+    text = "void f(const T *x, T *y, long n) { for (long k = 0; k < n; k += LANES) "
+    text += f"STORE(y + k, vrsqrt_of(LOAD(x + k), {odd})); }}"
+    function = compiler.compiled(f"#define REAL_BITS {bits}\n{native.PRELUDE}\n{text}").f
+    info = np.finfo(dtype)
+    most = np.linspace(np.log(info.tiny), np.log(info.max), 2**16 - 16, dtype=np.longdouble)
+    near = np.linspace(1, 4, 2**16)
+    x = np.concatenate([np.exp(most[1:-1]), near, [info.tiny, info.max, np.inf, np.nan], [1] * 14])
+    x = x.astype(dtype)
+    got = np.full_like(x, 7)
+    function(*(ctypes.c_void_p(a.ctypes.data) for a in (x, got)), ctypes.c_long(len(x)))
+    want = 1 / np.sqrt(x.astype(np.longdouble))
+    finite = np.isfinite(x)
+    assert (np.abs(got[finite] / want[finite] - 1).max()) < 2.5 * info.eps
+    np.testing.assert_array_equal(got[~finite], [0, np.nan])
+
+
 def test_higher_cumulants_and_minus_infinity():
     u, v = component(y, 0), component(y, 1)
     masked = sp.Piecewise((dot(x, A @ y), u > 0), (-sp.oo, True))

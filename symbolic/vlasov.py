@@ -14,7 +14,7 @@ from . import printing
 from .binders import Integral
 from .derived import DerivedTerm
 from .expansion import expanded, summands, vanishes
-from .gateaux import Along, gateaux
+from .gateaux import Along, NotDerivable, gateaux
 from .in_context import tested
 from .invariants import Decision, Gradient, decide, rate_along, wasserstein_gradient
 from .maps import VelocityField
@@ -42,6 +42,12 @@ class Statement:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {self.tex}$"
+
+
+_STATEMENTS = (
+    "equation", "characteristics", "weak_form", "linearisation", "adjoint", "moments", "volume",
+    "invariants",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +82,17 @@ class Vlasov:
 
     @property
     def statements(self) -> tuple[Statement, ...]:
-        """The equation and what follows from it, in the order in which they are printed."""
-        return (self.equation, self.characteristics, self.weak_form, self.linearisation,
-                self.adjoint, self.moments, self.volume, self.invariants)  # fmt: skip
+        """The equation and what follows from it, in the order in which they are printed.
+
+        What needs a derivative that there is none of says so in its place.
+        """
+        return tuple(self._statement(name) for name in _STATEMENTS)
+
+    def _statement(self, name: str) -> Statement:
+        try:
+            return getattr(self, name)
+        except NotDerivable as refusal:
+            return Statement(name, f"none, for {refusal}", rf"\text{{no {name}}}")
 
     @property
     def _names(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ order of limits and the exactness of tagging are on docs/mathematics.md).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from .candidates import TokenMap
 from .noise import Noise, jitter
 from .steps import only_rounding
 from .subject import Atoms, Stack, Subject, Unsupported
-from .tagging import LARGEST_DECODED, decode, margin
+from .tagging import LARGEST_DECODED, carriers, decode, margin
 from .trials import Violation
 
 READABLE = 1e-9
 TINY = 1e-6
+NEAR = 1e-6  # how far the mass of a tag may be off, of itself
 
 
 def masses_of_tags(noise: Noise) -> tuple[float, float]:
@@ -62,8 +64,9 @@ def labels_of(
         images = subject.push_rows(points[read], weights[read])
         values: Any = np.take_along_axis(images, follow[read][:, :, None], axis=1)
     else:
-        wanted = [(points[k], weights[k], heavy[k], follow[k]) for k in np.flatnonzero(read)]
-        values = [_off_masses(subject, noise, *measure) for measure in wanted]
+        values = _off_masses(
+            subject, noise, (points[read], weights[read]), heavy[read], follow[read]
+        )
     for k, value in zip(np.flatnonzero(read), values, strict=True):
         found[k] = value
     return found
@@ -87,22 +90,34 @@ def _readable(points: np.ndarray, weights: np.ndarray, heavy: np.ndarray) -> np.
 
 
 def _off_masses(
-    subject: Subject,
-    noise: Noise,
-    points: np.ndarray,
-    weights: np.ndarray,
-    heavy: np.ndarray,
-    follow: np.ndarray,
-) -> np.ndarray | None:
+    subject: Subject, noise: Noise, stack: Stack, heavy: np.ndarray, follow: np.ndarray
+) -> Sequence[np.ndarray | None]:
+    points, weights = stack
+    images = [_pushed(subject, *atoms) for atoms in zip(points, weights, strict=True)]
+    whole = [image for image in images if image and len(image[1]) == weights.shape[1]]
+    if len(whole) == len(images):
+        places, masses = (np.array(part) for part in zip(*whole, strict=True))
+        at, off = carriers(weights, masses)
+        total = (weights * heavy).sum(axis=1, keepdims=True)
+        told = np.where(heavy, READABLE / (4 * weights.shape[1]) * total, NEAR * weights)
+        if (off <= told).all():
+            chosen = np.take_along_axis(at, follow, axis=1)
+            return list(np.take_along_axis(places, chosen[:, :, None], axis=1))
+    return [
+        None if image is None else _from_masses(noise, own, large, asked, image)
+        for own, large, asked, image in zip(weights, heavy, follow.tolist(), images, strict=True)
+    ]
+
+
+def _pushed(subject: Subject, points: np.ndarray, weights: np.ndarray) -> Atoms | None:
     try:
-        image = subject.push(points, weights)
+        return subject.push(points, weights)
     except Unsupported:
         return None
-    return _from_masses(noise, weights, heavy, image, tuple(follow.tolist()))
 
 
 def _from_masses(
-    noise: Noise, weights: np.ndarray, heavy: np.ndarray, image: Atoms, follow: tuple[int, ...]
+    noise: Noise, weights: np.ndarray, heavy: np.ndarray, follow: list[int], image: Atoms
 ) -> np.ndarray | None:
     found: dict[int, np.ndarray] = {}
     wanted = [i for i in follow if heavy[i]]
@@ -115,7 +130,7 @@ def _from_masses(
         found |= {i: decoded.images[place[i]] for i in wanted}
     for i in follow:
         if not heavy[i]:
-            at = np.flatnonzero(np.abs(image[1] - weights[i]) <= 1e-6 * weights[i])
+            at = np.flatnonzero(np.abs(image[1] - weights[i]) <= NEAR * weights[i])
             if len(at) != 1:
                 return None
             found[i] = image[0][at[0]]

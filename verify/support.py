@@ -16,7 +16,7 @@ from .tagging import binary_weights, decode, margin, support_defect
 from .trials import Outcome, Violation, run_trials
 
 _UNEQUAL = "the output masses are near sums of input weights but differ from them"
-_AT_ONE_CALL_EACH = 64
+_BATCH = 64  # each measure costs one call
 _ATOMS = (1, 2, 3, 4, 5, 6, 8, 10)
 
 
@@ -45,8 +45,10 @@ def check_support(
         points = stack[0][:, : _ATOMS[-1]]
         if by_rows:
             return _carried_by_rows(subject, points)
-        for atoms in points:
-            found = _violation_at(subject, noise, _distinct(atoms), outcome)
+        for k, atoms in enumerate(_distinct(points)):
+            if k:
+                time.check()
+            found = _violation_at(subject, noise, atoms, outcome)
             if found is not None:
                 return found
         return None
@@ -55,7 +57,7 @@ def check_support(
     # nothing is left to find where rows carry the weights by construction
     time = clock.share(0.1 if by_rows else 0.8)
     found = run_trials(
-        trial, subject, atoms, seed, time, outcome, equal=True, batch=_AT_ONE_CALL_EACH
+        trial, subject, atoms, seed, time, outcome, equal=True, batch=_BATCH, whole=not by_rows
     )
     if found is not None:
         outcome.violation = _simplified(subject, noise, found, spare.share(0.5))
@@ -86,11 +88,13 @@ def _list_weights(atoms: int) -> np.ndarray:
     return 2.0 ** np.arange(atoms) / (2.0**atoms - 1)
 
 
-def _distinct(points: np.ndarray) -> np.ndarray:
-    """The different rows, in lexicographic order."""
-    rows = points[np.lexsort(points.T[::-1])]
-    fresh = (rows[1:] != rows[:-1]).any(axis=1)
-    return rows if fresh.all() else rows[np.append(True, fresh)]
+def _distinct(points: np.ndarray) -> list[np.ndarray]:
+    """Of each of several sets (b, n, d) the different rows, in lexicographic order."""
+    order = np.lexsort(np.moveaxis(points, 2, 0)[::-1], axis=1)
+    rows = np.take_along_axis(points, order[:, :, None], axis=1)
+    fresh = np.ones(rows.shape[:2], dtype=bool)
+    fresh[:, 1:] = (rows[:, 1:] != rows[:, :-1]).any(axis=2)
+    return [atoms if new.all() else atoms[new] for atoms, new in zip(rows, fresh, strict=True)]
 
 
 def _each_carried(weights: np.ndarray, masses: np.ndarray, tolerance: float) -> bool:
@@ -135,7 +139,7 @@ def _simplified(subject: Subject, noise: Noise, found: Violation, clock: Clock) 
     last = [found]
 
     def fails(points: np.ndarray, weights: np.ndarray) -> bool:
-        again = _violation_at(subject, noise, _distinct(points), Outcome())
+        again = _violation_at(subject, noise, _distinct(points[None])[0], Outcome())
         if again is None or again.numbers["defect"] < 0.1 * found.numbers["defect"]:
             return False
         last[:] = [again]

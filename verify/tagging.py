@@ -66,6 +66,18 @@ def subset_sums(weights: np.ndarray) -> np.ndarray:
     return sums
 
 
+def carriers(weights: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which output atom carries which input weight, if each carries one: (b, n) of (b, n).
+
+    Returns:
+        the output atom of each input atom, and how far its mass is from the weight. Where the
+        distances add up to less than half the `margin`, output atoms that merge carry the sums.
+    """
+    here, there = weights.argsort(axis=-1), masses.argsort(axis=-1)
+    at = np.take_along_axis(there, here.argsort(axis=-1), axis=-1)
+    return at, np.abs(np.take_along_axis(masses, at, axis=-1) - weights)
+
+
 def decode(weights: np.ndarray, image: Atoms, tolerance: float, near: float) -> Decoded:
     """Read off where each atom went.
 

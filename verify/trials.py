@@ -94,12 +94,14 @@ def run_trials(
     *,
     equal: bool,
     batch: int = BATCH,
+    whole: bool = False,
 ) -> Violation | None:
     """First independent draws, then Hypothesis for the rest of the clock.
 
     The sequence of trials is a function of `seed` alone; the clock only cuts it short. What
     Hypothesis finds it shrinks on its recipe; the caller simplifies the measure after that. An
-    example costs Hypothesis about a millisecond, so each one stands for a `batch` of measures.
+    example costs Hypothesis about a millisecond, so each one stands for a `batch` of measures; a
+    trial that watches the clock itself is given the `whole` of it.
     """
     half = clock.share(0.6)
     recipe = _drawn(np.random.default_rng([seed, 3]), sizes, 8 if subject.together == 1 else 64)
@@ -117,7 +119,8 @@ def run_trials(
             if found is not None:
                 return found
     small = tuple(size for size in sizes if size <= SMALL)
-    return _searched(trial, subject, small, seed, clock, outcome, equal, batch)
+    step = batch if whole else subject.together
+    return _searched(trial, subject, small, seed, clock, outcome, equal, batch, step)
 
 
 def _drawn(rng: np.random.Generator, sizes: tuple[int, ...], period: int) -> Iterator[Recipe]:
@@ -158,9 +161,9 @@ def _searched(
     outcome: Outcome,
     equal: bool,
     batch: int,
+    step: int,
 ) -> Violation | None:
     best: list[Violation] = []
-    step = subject.together
 
     @seeded(seed)
     @settings(
@@ -181,12 +184,13 @@ def _searched(
     @given(recipes(sizes))
     def search(recipe: Recipe) -> None:
         # measures of one atom are all alike to most maps
-        many = max(step, batch if recipe.atoms > 1 else min(batch, BATCH))
+        many = max(subject.together, batch if recipe.atoms > 1 else min(batch, BATCH))
         points, weights = recipe.stack(subject.domain, many, equal=equal)
         for k in range(0, many, step):
             clock.check()
-            outcome.searched += step
-            found = trial((points[k : k + step], weights[k : k + step]), recipe.seed)
+            some = points[k : k + step], weights[k : k + step]
+            outcome.searched += len(some[1])
+            found = trial(some, recipe.seed)
             if found is not None:
                 best[:] = [found]
                 raise _Falsified

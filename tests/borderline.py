@@ -41,15 +41,38 @@ def attention(precision, beta=3.0):
     return pf.InContextMap(fn, pf.Ball(2))
 
 
-def swinging(centre, frequency):
+def swinging(centre, frequency, floor=0.0):
     """E-log around another critical measure: x + chi sin(frequency log int chi dmu)."""
 
     def fn(points, weights, x):
-        size = weights @ np.abs(points - centre) / weights.sum()
+        size = np.maximum(weights @ np.abs(points - centre) / weights.sum(), floor)
         swing = np.sin(frequency * np.log(size)) if size[0] > 0 else 0.0
         return x + np.abs(x - centre) * swing
 
     return pf.InContextMap(fn, LINE)
+
+
+def swinging_at_two(points, weights, x, floor=0.0):
+    """Swings as two equal atoms come to -0.5 and 0.4: in the log of W1 to these two."""
+    order = np.argsort(points[:, 0], kind="stable")
+    ends = np.cumsum(weights[order]) / weights.sum()
+    starts = np.concatenate([[0.0], ends[:-1]])
+    lower = np.maximum(np.minimum(ends, 0.5) - starts, 0.0)
+    near, far = np.abs(points[order, 0] + 0.5), np.abs(points[order, 0] - 0.4)
+    size = max(lower @ near + (ends - starts - lower) @ far, floor)
+    swing = np.sin(np.log(size)) if size > 0 else 0.0
+    return x + np.minimum(np.abs(x + 0.5), np.abs(x - 0.4)) * swing
+
+
+def of_the_mean(response, centre, domain):
+    """The in-context map x + response(m, |m|), m the mean less the centre."""
+
+    def fn(points, weights, x):
+        m = mean(points, weights) - np.array(centre)
+        size = float(np.linalg.norm(m))
+        return x + (response(m, size) if size > 0 else 0.0)
+
+    return pf.InContextMap(fn, domain)
 
 
 def swinging_in_the_plane(points, weights, x):
@@ -141,6 +164,15 @@ GOOD = [
         added(lambda m: 1 / np.log(3 + 1 / np.maximum(np.abs(m - 0.3), 1e-300))),
         PASS,
     ),
+    Case("fast E-log, smoothed", swinging(0.3, 10.0, 1e-3), PASS),
+    Case("E-log at two atoms, smoothed", pf.InContextMap(
+        lambda p, w, x: swinging_at_two(p, w, x, 1e-4), LINE), PASS),
+    Case("direction of the mean, smoothed", of_the_mean(
+        lambda m, r: m / (r + 1e-4), [0.31, -0.2], SQUARE), PASS),
+    Case("swing of the mean that dies", of_the_mean(
+        lambda m, r: [r * np.sin(np.log(r)), 0.0], [0.37, -0.21], SQUARE), PASS),
+    Case("swing of the mean that dies slowly", of_the_mean(
+        lambda m, r: [np.sin(np.log(r)) / np.log(3 + 1 / r), 0.0], [0.37, -0.21], SQUARE), PASS),
     Case("attention in float32", attention(np.float32), PASS),
     Case("attention in float16", attention(np.float16), PASS),
     Case("cold attention", attention(np.float64, beta=50.0), PASS),
@@ -175,6 +207,16 @@ SLOW = {
     "three letters by mass",
     "E-log at 0.3",
     "E-log in the plane",
+    "fast E-log at 0.3",
+    "E-log at two atoms",
+    "swing of the mean",
+    "hundredth of a direction",
+    "hundredth of a direction in space",
+    "fast E-log, smoothed",
+    "E-log at two atoms, smoothed",
+    "direction of the mean, smoothed",
+    "swing of the mean that dies",
+    "swing of the mean that dies slowly",
     "sum over root n",
 }
 
@@ -195,6 +237,14 @@ BAD = [
         heavier_to_one, pf.FiniteSet([[0.0], [1.0], [3.0]])), OFF_SUPPORT),
     Case("E-log at 0.3", swinging(0.3, 1.0), OFF_SUPPORT),
     Case("E-log in the plane", pf.InContextMap(swinging_in_the_plane, SQUARE), OFF_SUPPORT),
+    Case("fast E-log at 0.3", swinging(0.3, 10.0), OFF_SUPPORT),
+    Case("E-log at two atoms", pf.InContextMap(swinging_at_two, LINE), OFF_SUPPORT),
+    Case("swing of the mean", of_the_mean(
+        lambda m, r: [np.sin(np.log(r)), 0.0], [0.37, -0.21], SQUARE), TORN),
+    Case("hundredth of a direction", of_the_mean(
+        lambda m, r: 0.01 * m / r, [0.31, -0.2], SQUARE), TORN),
+    Case("hundredth of a direction in space", of_the_mean(
+        lambda m, r: 0.01 * m / r, [0.31, -0.2, 0.15], pf.Ball(3)), TORN),
     Case("ignores multiplicity", pf.InContextMap(
         lambda p, w, x: x + np.unique(p, axis=0).mean(axis=0), SQUARE), NO_MAP),
     Case("batch statistics", pf.InContextMap(

@@ -63,8 +63,8 @@ def _round(
     seed += turn
     return (
         _sweeps(subject, noise, seed, clock.share(0.15), outcome)
+        or _closings(subject, noise, seed, turn, clock.share(0.35), outcome)
         or _jumps(subject, noise, seed, clock.share(0.3), outcome, modulus)
-        or _closings(subject, noise, seed, turn, clock.share(0.4), outcome)
         or climbs(subject, noise, seed, clock, outcome)
     )
 

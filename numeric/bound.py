@@ -17,6 +17,7 @@ from .native_calls import batch, quick, ragged
 from .program import Program
 from .reference import Inputs
 from .rounding import Precision, answer_error, rounding_bound, upward
+from .rounding_functions import unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,13 @@ class Values:
     """Values and how far each may be from exact: `|value - exact| <= bound`.
 
     Exact means in real arithmetic, at the numbers given as points, weights and parameters.
+    `unknown` names the functions of whose rounding nothing is known, which make bounds infinite:
+    registered without `rounding=`, or without a rule here.
     """
 
     value: Any
     bound: Any
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -232,7 +236,8 @@ class Bound:
             points, weights, x, engine, dtype, points_by_name: as for a call.
 
         Returns:
-            `Values(value, bound)` of equal shapes; the bound is infinite where nothing is known.
+            `Values(value, bound, unknown)`, the first two of equal shapes; the bound is infinite
+            where nothing is known, and `unknown` names the functions that are the reason.
 
         Raises:
             ValueError: as for a call.
@@ -251,7 +256,8 @@ class Bound:
             error = error * 10.0 ** (20 - DIGITS) + apart(to_numpy(value), exact)
         elif engine == "reference" and request.dtype == np.float32:
             error = error + answer_error(to_numpy(value), Precision.of(np.float32))
-        return Values(value, request.answer(upward(error, request.dtype)))
+        bound = request.answer(upward(error, request.dtype))
+        return Values(value, bound, unknown(self.program))
 
     def at_precision(
         self, points: Any, weights: Any, x: Any, *, digits: int = DIGITS, **points_by_name: Any

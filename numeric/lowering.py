@@ -181,7 +181,9 @@ class _Lowering:
     def registered(self, term: Any, scope: _Scope) -> Use:
         """A function of the user: the program holds its name, `FUNCTIONS` what it means."""
         m = term.meaning
-        FUNCTIONS[m.name] = RegisteredFunction(m.name, m.value, m.numpy, m.c)
+        FUNCTIONS[m.name] = RegisteredFunction(
+            m.name, m.value, m.numpy, m.c, m.steepest, m.rounding
+        )
         return self.builder.emit(
             "registered", self.value(term.args[0], scope), attributes=(m.name,)
         )

@@ -354,9 +354,17 @@ def float_constant(text: str) -> Any:
 
 
 def _float_registered(value: Callable[[Any, Any], Any]) -> Callable[[np.ndarray], np.ndarray]:
-    from mpmath import fp  # functions of Python floats under the names of mpmath
+    from mpmath import fp, mp, mpf  # fp: functions of Python floats under the names of mpmath
 
-    return np.vectorize(lambda t: float(value(float(t), fp)), otypes=[np.float64])
+    def number(t: Any) -> float:
+        try:
+            return float(value(float(t), fp))
+        except OverflowError:  # Python raises where the exponential of a float would be infinite
+            return float(value(mpf(float(t)), mp))
+        except ZeroDivisionError:
+            return math.nan
+
+    return np.vectorize(number, otypes=[np.float64])
 
 
 def _float_power(base: np.ndarray, exponent: Fraction) -> np.ndarray:

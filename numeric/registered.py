@@ -13,12 +13,18 @@ from .program import Program
 
 @dataclass(frozen=True, slots=True)
 class RegisteredFunction:
-    """`value(t, context)` in an mpmath context, and expressions in `t`, or None."""
+    """`value(t, context)` in an mpmath context, and expressions in `t`, or None.
+
+    `slope(low, high)` bounds the derivative, and `rounding` the error of the code in units, as a
+    multiple of the value or absolute between two numbers; None where it is unknown.
+    """
 
     name: str
     value: Callable[[Any, Any], Any]
     numpy: str | None
     c: str | None
+    slope: Callable[[float, float], float] | None = None
+    rounding: float | Callable[[float, float], float] | None = None
 
 
 FUNCTIONS: dict[str, RegisteredFunction] = {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.special
 
-from .program import Instruction
+from .program import UNARY, Instruction, Program
 from .reference import FLOAT64
 from .registered import FUNCTIONS
 
@@ -74,9 +74,47 @@ def extreme(run: Analysis, instruction: Instruction, *terms: Known) -> Known:
 
 
 def registered(run: Analysis, instruction: Instruction, a: Known) -> Known:
-    """A function of the user: nothing is known of its slope or of its code."""
-    value = FLOAT64.registered(FUNCTIONS[str(instruction.attributes[0])].value)(a.value)
-    return Known(value, np.full(np.shape(value), np.inf), np.abs(value))
+    """A function of the user, by a bound on its slope and what is said of its code."""
+    f = FUNCTIONS[str(instruction.attributes[0])]
+    value = np.asarray(FLOAT64.registered(f.value)(a.value))
+    low, high = a.value - 2 * a.error, a.value + 2 * a.error
+    moved, exact = np.zeros(value.shape), np.broadcast_to(a.error == 0, value.shape)
+    if not exact.all():
+        slope = _between(f.slope, low, high) if f.slope else np.inf
+        moved = np.where(exact, 0.0, slope * a.error)
+    if callable(f.rounding):
+        units = _between(f.rounding, low, high)
+    else:
+        units = np.inf if f.rounding is None else f.rounding * (np.abs(value) + moved)
+    return Known(value, moved + units * run.unit + run.precision.tiny, np.abs(value))
+
+
+_MOST_INTERVALS = 64
+
+
+def _between(
+    bound: Callable[[float, float], float], low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """A bound over an interval for each pair of ends: for many pairs, over hulls of those near."""
+    ends = np.stack([np.ravel(low), np.ravel(high)])
+    found = np.full(ends.shape[1], np.inf)
+    finite = np.flatnonzero(np.isfinite(ends).all(axis=0))
+    order = finite[np.argsort(ends[0, finite], kind="stable")]
+    for group in np.array_split(order, max(1, min(_MOST_INTERVALS, order.size))):
+        if group.size:
+            found[group] = bound(float(ends[0, group].min()), float(ends[1, group].max()))
+    return np.where(found >= 0, found, np.inf).reshape(np.shape(low))
+
+
+def unknown(program: Program) -> tuple[str, ...]:
+    """The functions in a program of whose rounding nothing is known: their bounds are infinite."""
+    names = {
+        instruction.op if instruction.op != "registered" else str(instruction.attributes[0])
+        for instruction in (program.instructions[index] for index in program.needed())
+        if instruction.op in UNARY
+    }
+    silent = {name for name, f in FUNCTIONS.items() if f.rounding is None}
+    return tuple(sorted(names & silent | names & {*UNARY} - {*_SLOPES} - {*FUNCTION_RULES}))
 
 
 def power(run: Analysis, instruction: Instruction, a: Known) -> Known:

@@ -32,7 +32,7 @@ class BoundTensor(Bound):
         """The values with a bound on their rounding errors, see `Bound`."""
         parts = [part.evaluate(points, weights, x, **more) for part in self._parts(x)]
         value = self._whole([p.value for p in parts], x)
-        return Values(value, self._whole([p.bound for p in parts], x))
+        return Values(value, self._whole([p.bound for p in parts], x), parts[0].unknown)
 
     def at_precision(self, points: Any, weights: Any, x: Any, **more: Any) -> np.ndarray:
         """The values as mpmath numbers, see `Bound`."""

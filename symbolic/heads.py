@@ -7,6 +7,7 @@ stand, on every engine that has its code.
 from collections.abc import Callable
 from dataclasses import dataclass
 from keyword import iskeyword
+from math import inf
 from re import sub
 from typing import Any
 
@@ -14,6 +15,7 @@ import mpmath
 from sympy import Expr, Float, Function
 
 from .canonical import OURS, THEIRS
+from .enclosures import steepest
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,14 @@ class Meaning:
     c: str | None
     enclosure: Callable[[Any], Any] | None
     continuous: bool
+    slope: Callable[[float, float], float] | None = None
+    rounding: float | Callable[[float, float], float] | None = None
+
+    def steepest(self, low: float, high: float) -> float:
+        """A bound on how steep it is between two numbers; infinite where nothing is known."""
+        if self.slope is not None:
+            return float(self.slope(low, high))
+        return steepest(self.value, self.derivative, low, high) if self.continuous else inf
 
     def text(self, language: str, argument: str) -> str:
         """The head at an argument, as an expression of "numpy" or "c"."""
@@ -81,6 +91,8 @@ def register(
     c: str | None = None,
     enclosure: Callable[[Any], Any] | None = None,
     continuous: bool = False,
+    slope: Callable[[float, float], float] | None = None,
+    rounding: float | Callable[[float, float], float] | None = None,
 ) -> Any:
     """A scalar function of one real variable, to use in terms like those of SymPy.
 
@@ -95,6 +107,12 @@ def register(
         enclosure: from a ball `t` of python-flint (`arb`) to one that encloses the image of t.
         continuous: whether it is continuous on the whole line. Proofs refuse a head that is not,
             and name it.
+        slope: from two numbers to a bound on the absolute derivative between them; by default that
+            of `derivative` in interval arithmetic, where it is continuous.
+        rounding: how far the code of every engine may be off at an argument without error, in units
+            of rounding (`eps / 2` of the floating type): a number, times the value, or a function
+            that gives for two numbers what holds between them, absolute. Without it the bounds of
+            `evaluate` are infinite, and name the head.
 
     Returns:
         The SymPy function.
@@ -117,7 +135,7 @@ def register(
         raise ValueError(f"the name of a function is an identifier, got {name!r}")
     if name in REGISTERED or name in OURS or name in THEIRS:
         raise ValueError(f"the name {name} is taken; take another")
-    meaning = Meaning(name, value, derivative, numpy, c, enclosure, continuous)
+    meaning = Meaning(name, value, derivative, numpy, c, enclosure, continuous, slope, rounding)
     head = type(name, (RegisteredHead,), {"meaning": meaning, "__doc__": f"The function {name}."})
     REGISTERED[name] = THEIRS[name] = head
     return head

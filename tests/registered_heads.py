@@ -13,6 +13,7 @@ swish = register(
     c="t / (1 + exp(-t))",
     enclosure=lambda t: t / (1 + (-t).exp()),
     continuous=True,
+    rounding=40,
 )
 bump = register(
     "bump_t",

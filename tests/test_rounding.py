@@ -287,13 +287,14 @@ def test_upward():
     assert np.isinf(upward(np.array([np.nan]), np.float64)).all()
 
 
-def test_a_registered_function_has_no_bound():
-    """Nothing is known of the code of a user."""
+def test_a_registered_function_without_rounding_has_no_bound():
+    """Nothing is known of the code of a user, and the answer says of which function."""
     from registered_heads import G, numbers
 
     env = environment(1)
     got = G.bind(**numbers(env)).evaluate(*env[MU], [[0.2, 0.1]], engine="numpy")
     assert np.isinf(got.bound).all() and np.isfinite(got.value).all()
+    assert got.unknown == ("bump_t",)
 
 
 def test_the_bound_is_of_the_order_of_the_unit():

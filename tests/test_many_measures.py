@@ -9,11 +9,13 @@ from pushforward.symbolic import Measure, Point, SymbolicMap, component, dot, gi
 from pushforward.verify.candidates import Symbolic
 from pushforward.verify.continuity import check_continuous
 from pushforward.verify.curves import Bundle, zoom
-from pushforward.verify.distance import gap, moved
+from pushforward.verify.distance import gap, gaps, in_order, moved
 from pushforward.verify.gauges import Distances, Labels, Moves
+from pushforward.verify.labels import labels, labels_of
 from pushforward.verify.noise import Noise
 from pushforward.verify.paths import crossings
 from pushforward.verify.recipes import EDITS, LAWS, Recipe
+from pushforward.verify.rewritings import ways
 from pushforward.verify.subject import Clock, Subject, Undefined
 from pushforward.verify.well_defined import check_well_defined
 
@@ -134,3 +136,63 @@ def test_a_compiled_map_is_checked_like_a_function(check):
             found.append(outcome.violation)
             assert outcome.drawn >= 1
     assert found in (["jump", "jump"], [None, None])
+
+
+def test_many_gaps_are_those_of_each_pair():
+    rng = np.random.default_rng(3)
+
+    def drawn():
+        points, weights = rng.normal(size=(rng.integers(1, 9), 2)), None
+        weights = rng.uniform(size=len(points)) * (rng.uniform(size=len(points)) > 0.2)
+        weights[0] += 0.5
+        return points, weights / (weights.sum() if rng.uniform() < 0.7 else 1.0)
+
+    first, second = [drawn() for _ in range(40)], [drawn() for _ in range(40)]
+    second[::4] = [(points + 1e-9, weights) for points, weights in first[::4]]
+    alone = [gap(a, b) for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(gaps(first, second), alone, rtol=1e-9, atol=1e-15)
+    bounds = in_order(first, second)
+    assert (bounds >= np.array(alone) - 1e-12).all() and np.isinf(bounds).any()
+
+
+def test_measures_written_in_other_ways_are_near_along_a_line():
+    points, weights = measures(1, 40)
+    (image,), (masses,) = points, weights
+    every = ways(40, 5, lists=False)
+    written = every.parts(every.written((points, weights), BALL))
+    others = [(places[0], shares[0]) for places, shares in written]
+    assert in_order([(image, masses)] * len(others), others).max() < 1e-13
+    assert [np.array_equal(p, image) for p, _ in others] == [True, False, False, False, False]
+    assert others[-1][1][0] == 0 and BALL.contains(others[-1][0]).all()
+
+
+@pytest.mark.parametrize("change", ["none", "merged", "reweighted"])
+def test_tags_are_read_off_many_images_as_off_each(change):
+    """Matched by sorting, or decoded where atoms merge or a weight is a little off."""
+
+    def fn(points, weights):
+        images = np.sin(3 * points)[::-1]
+        if change == "merged":
+            images[-2] = images[-1]  # atom 1 where atom 0 is
+        masses = weights[::-1].copy()
+        masses[-1] *= 1.01 if change == "reweighted" else 1.0
+        return images, masses
+
+    subject, noise = Subject(pf.MeasureMap(fn, BALL)), Noise(1e-15, 1.0, 2.0, "float64")
+    points, weights = measures(6, 4)
+    weights = np.column_stack([0.9 * weights, np.full(6, 1e-200), np.full(6, 2.3e-200)])
+    points = np.concatenate([points, points[:, :2] / 3], axis=1)
+    for follow in ((0, 3, 5), (4, 5)):
+        found = labels_of(subject, noise, (points, weights), np.array([follow]))
+        for atoms, images in zip(zip(points, weights, strict=True), found, strict=True):
+            alone = labels(subject, noise, atoms, follow)
+            assert images is not None and np.array_equal(images, alone)
+            np.testing.assert_allclose(images, np.sin(3 * atoms[0])[list(follow)], rtol=1e-14)
+
+
+def test_a_quick_function_is_followed_side_by_side_and_a_slow_one_alone():
+    subject = Subject(pf.InContextMap(lambda p, w, x: x, BALL))
+    subject.calls, subject.seconds = 1000, 1.0
+    assert subject.abreast(64, Clock(30.0), 24) == 23
+    assert subject.abreast(64, Clock(1.0), 24) == 1
+    assert Subject(ATTENTION).abreast(64, Clock(0.0), 24) == 24

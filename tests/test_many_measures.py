@@ -175,7 +175,7 @@ def test_tags_are_read_off_many_images_as_off_each(change):
         if change == "merged":
             images[-2] = images[-1]  # atom 1 where atom 0 is
         masses = weights[::-1].copy()
-        masses[-1] *= 1.01 if change == "reweighted" else 1.0
+        masses[-1] *= 1 + 1e-7 if change == "reweighted" else 1.0
         return images, masses
 
     subject, noise = Subject(pf.MeasureMap(fn, BALL)), Noise(1e-15, 1.0, 2.0, "float64")

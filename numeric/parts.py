@@ -94,9 +94,11 @@ class Workspace:
 
     def outlasting(self, array: Any) -> Any:
         """The array, copied if it lies in memory that the next tile takes."""
-        buffers = self.buffers.values()
-        shared = any(np.may_share_memory(array, buffer) for buffer in buffers)
-        return array.copy() if shared else array
+        return array.copy() if self.shares(array) else array
+
+    def shares(self, array: Any) -> bool:
+        """Whether an array lies in memory that is used again."""
+        return any(np.may_share_memory(array, buffer) for buffer in self.buffers.values())
 
     def apply(self, key: Any, function: Callable[..., Any], *arrays: Any) -> Any:
         """A function of one or more arrays that broadcast, combined from the left."""

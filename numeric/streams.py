@@ -4,6 +4,8 @@ A vector for every pair of a tile fills the caches with its components, and each
 one component after the other only two arrays of pairs exist, its own and the sum so far.
 """
 
+from typing import Any
+
 from .parts import Part
 from .program import Axis, Use
 from .schedule import operand_row
@@ -12,10 +14,10 @@ from .tiles import Work
 Made = dict[tuple[int, Axis | None], Part]
 
 
-def component(work: Work, use: Use, k: int, made: Made) -> Part:
+def component(work: Work, use: Use, k: int, made: Made, key: Any = None) -> Part:
     """Component k of a vector, out of those of its operands where it is made by components.
 
-    `made` holds what there is of the same k.
+    `made` holds what there is of the same k. It is made in the memory of `key`, or its own.
     """
     run, index, row = work.run, use.index, operand_row(work.run.program, use, work.row)
     if index not in run.uses.streamed or work.tile.is_whole(index):
@@ -29,7 +31,7 @@ def component(work: Work, use: Use, k: int, made: Made) -> Part:
             for operand, rank in zip(inner.instruction.operands, ranks, strict=True)
         ]
         arrays, axes = inner.common(*parts, rows_first=True)
-        function, key = run.functions[inner.instruction.op], (index, row, "component")
+        function, key = run.functions[inner.instruction.op], key or (index, row, "component")
         made[index, row] = Part(run.workspace.apply(key, function, *arrays), axes)
     part = made[index, row]
     names = dict(zip(inner.instruction.axes, use.axes, strict=True))
@@ -41,7 +43,7 @@ def inner_product(work: Work, u: Use, v: Use) -> Part:
     run, total, key = work.run, None, work.key
     for k in range(run.shapes[u.index][0]):
         made: Made = {}
-        left = component(work, u, k, made)
+        left = component(work, u, k, made, key if total is None else None)
         right = left if u == v else component(work, v, k, made)
         arrays, axes = work.common(left, right, rows_first=True)
         multiply, add = run.functions["mul"], run.functions["add"]

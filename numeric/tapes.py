@@ -45,6 +45,8 @@ class Tape:
             kept = range(array.ndim) if function is np.transpose else array.shape
             if tuple(shape) == tuple(kept):
                 return array
+            if function is np.transpose and array.turned and array.turned[1] == _undone(shape):
+                return array.turned[0]
         if function in _REDUCED:
             # The same without the checks of a function for any array.
             function, named = _REDUCED[function], {"axis": None, **named}
@@ -63,7 +65,8 @@ class Tape:
             text = f"{texts[0]}[{texts[1]}]"
         text = f"{made} = {text}"
         self.lines.append((made, text, reads))
-        return Traced(self, made, value)
+        turned = (arguments[0], tuple(arguments[1])) if function is np.transpose else None
+        return Traced(self, made, value, turned)
 
     def decision(self, array: "Traced") -> bool:
         """Whether an array is true: the next run stops where it is otherwise."""
@@ -103,6 +106,11 @@ class Tape:
         return name
 
 
+def _undone(order: Sequence[int]) -> tuple[int, ...]:
+    """The transposition that undoes another."""
+    return tuple(sorted(range(len(order)), key=order.__getitem__))
+
+
 def _has_traced(value: Any) -> bool:
     if type(value) in (tuple, list):
         return any(map(_has_traced, value))
@@ -127,10 +135,11 @@ _FACTS = (np.may_share_memory, np.shape, np.ndim)
 class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     """An array whose uses are written on a tape."""
 
-    __slots__ = ("array", "name", "tape")
+    __slots__ = ("array", "name", "tape", "turned")
 
-    def __init__(self, tape: Tape, name: str, array: Any):
+    def __init__(self, tape: Tape, name: str, array: Any, turned: tuple | None = None):
         self.tape, self.name, self.array = tape, name, array
+        self.turned = turned  # what it is a transpose of, and how
 
     @property
     def shape(self) -> tuple[int, ...]:

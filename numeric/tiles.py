@@ -1,7 +1,7 @@
 """One evaluation in tiles: what is kept whole, what exists for a tile, and for one instruction."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import pairwise
 from typing import Any
@@ -69,7 +69,7 @@ class Run:
         pieces: dict[int, list] = {index: [] for index in step.members}
         for members in self._tiles(step):
             for index, value in members.items():
-                pieces[index].append(self.workspace.outlasting(value))
+                pieces[index].append(value)
         for index, parts in pieces.items():
             axes = self.program.instructions[index].axes
             along = len(self.shapes[index]) + axes.index(step.axis)
@@ -93,7 +93,10 @@ class Run:
                 if len(left) >= _FEWEST_AGAIN:
                     tries += 1
                     members, again = self._recorded(step, start, stop)
-            yield members or self.members(step, start, stop)
+            yield members or self._outlasting(self.members(step, start, stop))
+
+    def _outlasting(self, members: dict[int, Any]) -> dict[int, Any]:
+        return {index: self.workspace.outlasting(value) for index, value in members.items()}
 
     def _recorded(self, step: Step, start: int, stop: int) -> tuple[Any, Any]:
         """The members of a tile and a function for other tiles of its height; or None for both."""
@@ -102,6 +105,7 @@ class Run:
         try:
             values = [tile.value(index, step.axis) for index in step.members]
             replay = tape.replay(values)
+            values = [unwrapped(value) for value in values]
         except (OutOfRange, Untraceable, TypeError, AttributeError):
             return None, None  # what is to be said is said without a tape
 
@@ -109,9 +113,16 @@ class Run:
             if stop - start != height:
                 return None
             found = replay(*(self.cut(index, row, start, stop) for index, row in tile.cuts))
-            return None if found is None else dict(zip(step.members, found, strict=True))
+            return None if found is None else members(found)
 
-        return dict(zip(step.members, map(unwrapped, values), strict=True)), again
+        def members(found: Sequence[Any]) -> dict[int, Any]:
+            return {
+                index: value.copy() if shares else value
+                for index, value, shares in zip(step.members, found, shared, strict=True)
+            }
+
+        shared = [self.workspace.shares(value) for value in values]
+        return members(values), again
 
     def cut(self, index: int, row: Axis | None, start: int, stop: int | None) -> Any:
         """What is kept of an instruction, for some rows."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import prod
 
 from .native_interleaved import ATOM_LOOP, INTERLEAVED, InterleavedWriter
+from .native_moments import Moment, TileMoment, moment_lines
 from .native_operations import Array, indented, lines_for
 from .native_source import Kernel, StepWriter, Tables
 from .native_sums import (
@@ -23,11 +24,8 @@ from .native_sums import (
     Law,
     Loop,
     Mean,
-    Moment,
     Task,
-    TileMoment,
     Total,
-    moment_lines,
 )
 from .program import Axis, Program, Use, value_operands
 from .schedule import Step, operand_row, schedule

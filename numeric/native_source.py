@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
+from .native_moments import Moment, TileMoment, moment_lines
 from .native_operations import (
     Array,
     Unsupported,
@@ -32,11 +33,8 @@ from .native_sums import (
     Law,
     Loop,
     Mean,
-    Moment,
     Task,
-    TileMoment,
     Total,
-    moment_lines,
     reduced_axis,
 )
 from .program import LIKE, Axis, Instruction, Program, Use, value_operands

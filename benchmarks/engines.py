@@ -217,7 +217,6 @@ def jax_attention(q, k, v, weights) -> dict[str, Call]:
 
 
 def keops_attention(q, k, v, weights, budget: float) -> dict[str, Call]:
-    """PyKeOps; left out where one compilation outlives the budget."""
     if not importlib.util.find_spec("pykeops"):
         return {}
     from pykeops.numpy import LazyTensor  # pyright: ignore
@@ -226,7 +225,28 @@ def keops_attention(q, k, v, weights, budget: float) -> dict[str, Call]:
     qi, kj = LazyTensor(q[:, None, :]), LazyTensor(k[None, :, :])
     vj = LazyTensor(v[None, :, :])
     lj = LazyTensor(np.log(weights)[None, :, None])
-    call = lambda: ((qi | kj) + lj).sumsoftmaxweight(vj, axis=1).reshape(-1, d)  # noqa: E731
+    return within(budget, lambda: ((qi | kj) + lj).sumsoftmaxweight(vj, axis=1).reshape(-1, d))
+
+
+def keops_cucker_smale(points, weights, d: int, budget: float) -> dict[str, Call]:
+    if not importlib.util.find_spec("pykeops"):
+        return {}
+    from pykeops.numpy import LazyTensor  # pyright: ignore
+
+    q, v = (np.ascontiguousarray(part) for part in (points[:, :d], points[:, d:]))
+    qi, vi = LazyTensor(q[:, None, :]), LazyTensor(v[:, None, :])
+    qj, vj = LazyTensor(q[None, :, :]), LazyTensor(v[None, :, :])
+    wj = LazyTensor(weights[None, :, None])
+
+    def force() -> np.ndarray:
+        rate = (1 + ((qj - qi) ** 2).sum(-1)).rsqrt()
+        return np.hstack([v, (wj * rate * (vj - vi)).sum(axis=1)])
+
+    return within(budget, force)
+
+
+def within(budget: float, call: Call) -> dict[str, Call]:
+    """PyKeOps; left out where one compilation outlives the budget."""
     start = time.perf_counter()
     call()
     took = time.perf_counter() - start
@@ -236,7 +256,7 @@ def keops_attention(q, k, v, weights, budget: float) -> dict[str, Call]:
     return {"keops": call}
 
 
-def cucker_smale_case(n: int, d: int, dtype: str) -> Case:
+def cucker_smale_case(n: int, d: int, dtype: str, keops_seconds: float = 0) -> Case:
     rng = np.random.default_rng(d)
     points = rng.normal(size=(n, 2 * d)).astype(dtype)
     weights = rng.dirichlet(np.ones(n)).astype(dtype)
@@ -251,6 +271,8 @@ def cucker_smale_case(n: int, d: int, dtype: str) -> Case:
     contenders["plain"] = lambda: plain_cucker_smale(points, weights, d)
     contenders["plain, expanded"] = lambda: plain_cucker_smale(points, weights, d, expanded=True)
     contenders |= numba_cucker_smale(points, weights, d)
+    if keops_seconds:
+        contenders |= keops_cucker_smale(points, weights, d, keops_seconds)
     check(contenders, want, dtype)
     # differences, squares, a reciprocal root counted as eight, a difference and a sum of each
     return Case(f"Cucker-Smale d={d}", n * n, 4 * d + 8, dtype, contenders)
@@ -381,7 +403,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
             makers[name] = lambda d=d, t=dtype: attention_case(n, d, t, budget, others)
         for d in (2, 3):
             name = f"Cucker-Smale d={d} {dtype}"
-            makers[name] = lambda d=d, t=dtype: cucker_smale_case(n, d, t)
+            makers[name] = lambda d=d, t=dtype: cucker_smale_case(n, d, t, budget)
     for what, dims in (("all derivatives", (3, 8, 16, 64)), ("Jacobian", (2, 3, 8))):
         for d in (3,) if options.quick else dims:
             name = f"{what} d={d} float32"
@@ -425,9 +447,13 @@ def summary(done: list[Case]) -> None:
         cells.append("{:.2f}".format(case.ratio("plain", "numpy")[0]) if best else "")
         print("| " + " | ".join(cells) + " |")
     for case in done:
-        for other, words in (("numba", "over numba"), ("value", "of the time of the value")):
+        for other, words in (
+            ("numba", "over numba"),
+            ("keops", "over PyKeOps"),
+            ("value", "of the time of the value"),
+        ):
             if other in case.seconds:
-                pair = (other, "native") if other == "numba" else ("native", other)
+                pair = ("native", other) if other == "value" else (other, "native")
                 middle, least, most = case.ratio(*pair)
                 print(f"{case.name} {case.dtype}: {middle:.2f} {words} ({least:.2f} to {most:.2f})")
 

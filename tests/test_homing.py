@@ -108,3 +108,19 @@ def test_only_what_never_settles_stays(modulus, stays, seed):
     rng = np.random.default_rng(seed)
     found = around(search.respond, Labels(), search.domain, place, rng, search.clock)
     assert found.stays(1e-6, 2e-15 * search.domain.diameter) == stays
+
+
+@pytest.mark.parametrize(
+    "modulus", [np.log, lambda u: np.log(np.log(20 + u))], ids=["log", "loglog"]
+)
+def test_a_slow_response_that_vanishes_exactly_in_the_last_bits_settles(modulus):
+    place = np.array([[0.3, -0.2], [-0.3, 0.2]])
+
+    def response(at):
+        size = float(np.linalg.norm(at.sum(axis=0)))
+        return 1 / modulus(3 + 1 / size) if size > 0 else 0.0
+
+    for seed in range(4):
+        search, rng = search_of(response, 2, 2), np.random.default_rng(seed)
+        found = around(search.respond, Labels(), search.domain, place, rng, search.clock)
+        assert not found.stays(1e-6, 2e-15 * search.domain.diameter)

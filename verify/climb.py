@@ -19,7 +19,7 @@ from .recipes import inside
 from .subject import TOGETHER, Atoms, Clock, Stack, Subject
 
 TAG = 1e-9
-STARTS = (1, 2, 6)
+STARTS = (6, 2, 1)  # the fewest calls first
 DONE = 4096
 KNOTS = 96
 ENOUGH = 2.6

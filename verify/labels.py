@@ -60,9 +60,14 @@ def labels_of(
         read[asked] = _readable(points[asked], weights[asked], heavy[asked])
     if not read.any():
         return found
-    if subject.rows and not isinstance(subject.candidate, TokenMap):
+    values: Any
+    if subject.in_context and len(weights) > 1:
+        # a search asks for a few images only; one measure, as where a finding is confirmed, for all
+        spots = np.take_along_axis(points[read], follow[read][:, :, None], axis=1)
+        values = subject.query_stack(points[read], weights[read], spots)
+    elif subject.rows and not isinstance(subject.candidate, TokenMap):
         images = subject.push_rows(points[read], weights[read])
-        values: Any = np.take_along_axis(images, follow[read][:, :, None], axis=1)
+        values = np.take_along_axis(images, follow[read][:, :, None], axis=1)
     else:
         values = _off_masses(
             subject, noise, (points[read], weights[read]), heavy[read], follow[read]

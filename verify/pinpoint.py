@@ -31,6 +31,7 @@ HALVINGS = 5
 SHRINK = 0.2
 FADES = 1 / 16
 PROBES = 6
+LAST_BITS = 32.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,19 @@ def settles_not(
 ) -> bool:
     """Whether variations over falling radii stay: the finest quarter against the one before half.
 
-    Radii below the `finest` that the arithmetic resolves are left out, and few radii say nothing.
-    Variations come from a few random points each, so means over quarters are compared, with 15 %
-    for their scatter; `1/log(1/r)` falls by more than a half between these quarters.
+    Radii near the `finest` that the arithmetic resolves are left out, and few radii say nothing.
+    Variations come from a few random points each, so medians over quarters are compared, with 15 %
+    for their scatter; `1/log(1/r)` falls by more than a half between these quarters. In the last
+    few bits a difference may vanish exactly, where a slow response is still far from its limit:
+    that makes a few large variations, and does not move the median.
     """
-    count = sum(radius >= finest for radius in radii)
+    count = sum(radius >= LAST_BITS * finest for radius in radii)
     radii, variations = radii[:count], variations[:count]
     if len(radii) < 30:
         return False
     quarter = len(radii) // 4
-    fine = float(np.mean(variations[-quarter:]))
-    earlier = float(np.mean(variations[quarter : 2 * quarter]))
+    fine = float(np.median(variations[-quarter:]))
+    earlier = float(np.median(variations[quarter : 2 * quarter]))
     return fine > floor and fine >= 0.85 * earlier
 
 

@@ -196,3 +196,23 @@ def test_a_quick_function_is_followed_side_by_side_and_a_slow_one_alone():
     assert subject.abreast(64, Clock(30.0), 24) == 23
     assert subject.abreast(64, Clock(1.0), 24) == 1
     assert Subject(ATTENTION).abreast(64, Clock(0.0), 24) == 24
+
+
+def test_a_function_is_asked_for_many_images_as_for_each():
+    """Also one that keeps and changes its array, and one that fails somewhere."""
+    kept = np.zeros((3, 2))
+
+    def fn(points, weights, x):
+        np.add(x, weights @ points, out=kept)
+        return kept if points[0, 0] < 0.5 else kept / 0
+
+    points, weights = measures(30, 3, seed=4)
+    points[:, 0] = -np.abs(points[:, 0])
+    subject = Subject(pf.InContextMap(fn, BALL))
+    asked = list(zip(points, weights, points, strict=True))
+    assert np.array_equal(subject.query_each(asked), [subject.query(*item) for item in asked])
+    assert subject.calls == 60 and subject.dtypes == {"float64"}
+    points[17, 0] = 0.75, 0.0
+    with pytest.raises(Undefined) as found:
+        subject.push_rows(points, weights)
+    assert np.array_equal(found.value.atoms[0], points[17])

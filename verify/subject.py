@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -154,7 +154,7 @@ class Subject:
 
     def push_rows(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The images (b, n, d') of the atoms of b measures, where row `i` is that of atom `i`."""
-        if isinstance(self.candidate, Symbolic):
+        if self.in_context:
             return self.query_stack(points, weights, points)
         return np.array([self.push(*atoms)[0] for atoms in zip(points, weights, strict=True)])
 
@@ -164,7 +164,26 @@ class Subject:
             values = self._compiled(points, weights, x)
             if values is not None:
                 return values
-        return np.array([self.query(*item) for item in zip(points, weights, x, strict=True)])
+        return np.array(self.query_each(list(zip(points, weights, x, strict=True))))
+
+    def query_each(self, asked: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
+        """Images (m, d') of queries for each (points, weights, queries) of an in-context map.
+
+        What is usual is looked at for all of them at once.
+        """
+        images: list[np.ndarray] = []
+        with np.errstate(all="ignore"):
+            for points, weights, x in asked:
+                out = self._answer(self.fn, (points, weights), (points, weights, x))
+                expected = (len(x), self.dim or -1)
+                usual = type(out) is np.ndarray and out.dtype is _FLOAT64 and out.shape == expected
+                if usual:
+                    self.dtypes.add("float64")
+                images.append(out.copy() if usual else self._rows(out, len(x), (points, weights)))
+        if not np.isfinite(np.concatenate(images)).all():
+            first = int(np.argmin([np.isfinite(image).all() for image in images]))
+            raise Undefined(_NOT_FINITE, (asked[first][0], asked[first][1]))
+        return images
 
     def _compiled(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> Any:
         """The values in one call of compiled C; None where there is no such form."""
@@ -229,13 +248,22 @@ class Subject:
     def _call(
         self, fn: Callable[..., Any], atoms: Atoms, *arguments: Any, what: str = "function"
     ) -> Any:
+        with np.errstate(all="ignore"):
+            return self._answer(fn, atoms, arguments, what)
+
+    def _answer(
+        self,
+        fn: Callable[..., Any],
+        atoms: Atoms,
+        arguments: tuple[Any, ...],
+        what: str = "function",
+    ) -> Any:
         fresh = [np.array(a, dtype=float) if isinstance(a, np.ndarray) else a for a in arguments]
         self.calls += 1
         self._atoms = atoms
         started = self._since = time.perf_counter()
         try:
-            with np.errstate(all="ignore"):
-                return fn(*fresh)
+            return fn(*fresh)
         except (KeyboardInterrupt, OutOfTime):
             raise
         except BaseException as error:  # the user's function: whatever it raises is a finding

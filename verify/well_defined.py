@@ -97,7 +97,9 @@ def _rewritten_violation(
     others, again = every.parts(joined), list[Stack]()
     stopped: Undefined | Unsupported | None = None
     try:
-        for other in others:
+        if subject.in_context and subject.together == 1:
+            again = _asked_at_once(subject, others)
+        for other in others[len(again) :]:
             again.append(subject.push_stack(*other))
     except (Undefined, Unsupported) as stop:
         stopped = stop  # the ways before this one count first
@@ -119,6 +121,17 @@ def _rewritten_violation(
     if stopped is not None:
         raise stopped
     return None
+
+
+def _asked_at_once(subject: Subject, others: list[Stack]) -> list[Stack]:
+    """Images of one measure written in several ways; none where one of them has no image."""
+    try:
+        images = subject.query_each(
+            [(points[0], weights[0], points[0]) for points, weights in others]
+        )
+    except Undefined:
+        return []
+    return [(image[None], weights) for image, (_, weights) in zip(images, others, strict=True)]
 
 
 def _distances(image: Stack, again: list[Stack], small: float) -> np.ndarray:
@@ -160,7 +173,11 @@ def _query_violation(subject: Subject, noise: Noise, stack: Stack, seed: int) ->
     points, weights = stack
     x = _queries(subject.domain, seed, len(weights))
     asked = (x, x[:, :1], x[:, 1:2], x[:, 2:])
-    together, *alone = [subject.query_stack(points, weights, queries) for queries in asked]
+    if subject.together == 1:
+        answers = subject.query_each([(points[0], weights[0], queries[0]) for queries in asked])
+        together, *alone = [answer[None] for answer in answers]
+    else:
+        together, *alone = [subject.query_stack(points, weights, queries) for queries in asked]
     defects = lengths(together - np.concatenate(alone, axis=1)).max(axis=1)
     if defects.max() <= noise.threshold:
         return None

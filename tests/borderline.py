@@ -108,6 +108,14 @@ def single_inside(fn):
     return lambda *arrays: fn(*(a.astype(np.float32) for a in arrays)).astype(float)
 
 
+def routed(tokens):
+    """Attention, then one of two layers for each token: mixtures of experts choose so."""
+    scores = np.exp(tokens @ tokens.T)
+    tokens = tokens + scores @ tokens / scores.sum(axis=1, keepdims=True)
+    first = tokens @ np.array([[1.0], [-0.3]]) > 0.1
+    return tokens + np.where(first, 0.5, -0.5) * np.tanh(tokens)
+
+
 def minus_median(points, weights, x):
     """Jumps where half of the mass is reached exactly, as it is by equal weights."""
     order = np.argsort(points[:, 0])
@@ -201,6 +209,7 @@ SLOW = {
     "sorted tokens",
     "small step on cold attention",
     "minus the median",
+    "routed to one of two layers",
     "standardised without epsilon",
     "leak of a thousandth",
     "mild reweighting",
@@ -226,6 +235,7 @@ BAD = [
         lambda p, w, x: attention(np.float64, beta=30.0).fn(p, w, x) + 1e-3 * (w @ p[:, 0] > 0.1),
         pf.Ball(2)), TORN),
     Case("leak of a ten thousandth", leaking(1e-4), SPLIT),
+    Case("routed to one of two layers", pf.TokenMap(routed, SQUARE), TORN),
     Case("minus the median", pf.InContextMap(minus_median, LINE), TORN),
     Case("mean direction", pf.InContextMap(vanishing_normaliser, SQUARE), TORN),
     Case("rounded output", pf.InContextMap(

@@ -381,7 +381,10 @@ def _rare_token(
     """One token among n: a far atom of mass 1/n, as far as a list can carry it."""
     rng = np.random.default_rng([seed, 9])
     sizes = [size for size in LIST_SIZES if size <= subject.largest]
-    for _ in range(8):
+    enough = clock.share(0.25)  # long lists are slow: leave time for the paths
+    for turn in range(8):
+        if turn and enough.left <= 0:
+            return None
         points = subject.domain.sample(rng, 2)
         alone = subject.push(points[:1], np.ones(1))
         rises: list[float] = []

@@ -15,6 +15,19 @@ settings.load_profile("suite")
 
 # The heaviest cases of tests whose others run in the quick suite too, by the ends of their names.
 SLOW = (
+    "test_progress_only_on_a_terminal",
+    "test_counterexamples_are_limits_of_their_floored_versions[e-tri-e-tri-floored-0.06]",
+    "test_the_search_refutes_a_jump_of_a_formula",
+    "test_a_finding_of_a_script_is_replayed_by_its_function",
+    "test_violations_are_found_and_replay[mean direction]",
+    "test_drawn_inputs_of_kernels",
+    "test_expanding_changes_no_value",
+    "test_pairs_reach_their_distance_in_many_ways",
+    "test_symbolic_maps_shrink_to_one_layer_without_parameters",
+    "test_the_momentum_on_a_line_is_kept_by_each_particle",
+    "test_exact_values_are_those_of_the_oracle[0]",
+    "test_derivatives_of_three_layers[0]",
+    "test_verdicts_on_max_pooling[1]",
     "test_violations_are_found_and_replay[leak of a ten thousandth]",
     "test_violations_are_found_and_replay[rounded output]",
     "test_derivative_of_a_functional_of_the_image[layers]",

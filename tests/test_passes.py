@@ -43,7 +43,8 @@ def of_function(name):
 INNER = {"Tuple", "And", "Or", "Not", "ExprCondPair", "Equality", "Unequality",
          "StrictLessThan", "LessThan", "StrictGreaterThan", "GreaterThan"}  # fmt: skip
 FUNCTIONS = {n: of_function(n) for n in THEIRS if of_function(n) is not None}
-SMOOTH_NOT = {"floor", "ceiling", "sign", "Heaviside"}
+SMOOTH_NOT = {n: n for n in ("floor", "ceiling", "sign", "Heaviside")}
+SMOOTH_NOT |= {"ScalarSupremum": "Supremum"}
 TERMS = {type(e).__name__: e for e in EXAMPLES if not isinstance(e, s.MeasureTerm)} | FUNCTIONS
 UNVALUED = {"BoundPoint", "FreshPoint"}  # they stand for a point that a binder gives
 VECTORS = {n: e for n, e in TERMS.items() if n not in UNVALUED}
@@ -81,7 +82,7 @@ def test_printing_and_text(name):
 def test_derivative(name):
     term, env = TERMS[name], environment(21)
     if name in SMOOTH_NOT:
-        with pytest.raises(s.NotDerivable, match=name):
+        with pytest.raises(s.NotDerivable, match=SMOOTH_NOT[name]):
             s.gateaux(term, s.Along(X, U))
         return
     if name in UNVALUED:
@@ -128,7 +129,7 @@ def test_proof_or_refusal(name):
     assert isinstance(found, (Proof, Refusal))
     if isinstance(found, Refusal):
         assert found.head and found.reason
-        assert found.head == name or found.head in found.reason
+        assert found.head in name or found.head in found.reason
 
 
 def test_the_list_is_not_empty():

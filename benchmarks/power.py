@@ -144,18 +144,24 @@ def table():
 
 
 def draw(found):
+    """Kinds of violations by budgets and sizes: the share found, as a colour and as numbers."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    kinds = sorted({kind for kind, _ in found})
+    columns = sorted({(budget, e) for (_, budget), cells in found.items() for e in cells})
+    figure = Figure(figsize=(2.4 + 0.9 * len(columns), 1 + 0.32 * len(kinds)), layout="constrained")
     axes = figure.subplots()
-    for (kind, budget), cells in sorted(found.items()):
-        exponents = sorted(cells)
-        shares = [cells[e][0] / cells[e][1] for e in exponents]
-        axes.plot(exponents, shares, marker="o", label=f"{kind} ({budget})", alpha=0.8)
-    axes.set_xlabel("-log10 of the relative size of the violation")
-    axes.set_ylabel("share found")
-    axes.set_ylim(-0.03, 1.03)
-    axes.legend(fontsize=8, ncols=2)
+    shares = np.full((len(kinds), len(columns)), np.nan)
+    for i, kind in enumerate(kinds):
+        for j, (budget, exponent) in enumerate(columns):
+            hits, total = found.get((kind, budget), {}).get(exponent, (0, 0))
+            if total:
+                shares[i, j] = hits / total
+                axes.text(j, i, f"{hits}/{total}", ha="center", va="center", fontsize=9)
+    drawn = axes.imshow(shares, cmap="RdYlGn", vmin=0, vmax=1, aspect="auto", alpha=0.7)
+    axes.set_xticks(range(len(columns)), [f"1e-{e}\n{budget}" for budget, e in columns])
+    axes.set_yticks(range(len(kinds)), kinds)
+    figure.colorbar(drawn, label="share found")
     figure.savefig(PICTURE, dpi=120)
     print(PICTURE, file=sys.stderr)
 

@@ -72,33 +72,25 @@ FORMULAS = {
     "wave": SymbolicMap(integral(wave(dot(X, A @ Y)) * (V @ Y), Y, MU), X, MU),
 }
 ENGINES = ["reference", "numpy"]
-
-
-@settings(max_examples=12, deadline=None)
-@given(
+INPUTS = (
     st.sampled_from(sorted(FORMULAS)),
     st.sampled_from(ENGINES),
     st.sampled_from(["float32", "float64"]),
     st.integers(0, 2**20),
     st.sampled_from(sorted(PLACES)),
     st.sampled_from(sorted(WEIGHTS)),
-    st.sampled_from([1e-3, 1.0, 1e2]),
 )
+
+
+@settings(max_examples=12, deadline=None)
+@given(*INPUTS, st.sampled_from([1e-3, 1.0, 1e2]))
 def test_bounds_hold_on_adversarial_inputs(name, engine, dtype, seed, places, weights, scale):
     assert holds(FORMULAS[name], engine, dtype, seed, 5, places, weights, scale)
 
 
 @pytest.mark.slow
 @settings(max_examples=80, deadline=None)
-@given(
-    st.sampled_from(sorted(FORMULAS)),
-    st.sampled_from(ENGINES),
-    st.sampled_from(["float32", "float64"]),
-    st.integers(0, 2**20),
-    st.sampled_from(sorted(PLACES)),
-    st.sampled_from(sorted(WEIGHTS)),
-    st.sampled_from([1e-6, 1e-3, 1.0, 1e2, 1e4]),
-)
+@given(*INPUTS, st.sampled_from([1e-6, 1e-3, 1.0, 1e2, 1e4]))
 def test_bounds_hold_on_many_inputs(name, engine, dtype, seed, places, weights, scale):
     assert holds(FORMULAS[name], engine, dtype, seed, 7, places, weights, scale)
 

@@ -343,16 +343,13 @@ def _closing(
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
     at_once = subject.abreast(200, clock, STARTS)
-    half = clock.share(0.4)
-    found = close_in(respond, gauge, subject.domain, atoms, rng, half, at_once)
+    found = close_in(respond, gauge, subject.domain, atoms, rng, clock.share(0.4), at_once)
     if found is None or not found.stays(noise.threshold, finest):
-        floor = 0.01 * noise.threshold
-        search = Search(respond, gauge, subject.domain, atoms, floor, clock)
+        search = Search(respond, gauge, subject.domain, atoms, 0.01 * noise.threshold, clock)
         centre = evolve(search, rng)
         if centre is None:
             return None
-        around_it = (subject.domain, centre, rng, clock, noise.threshold)
-        found = around(respond, gauge, *around_it)
+        found = around(respond, gauge, subject.domain, centre, rng, clock, noise.threshold)
     if not found.stays(noise.threshold, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]

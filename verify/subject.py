@@ -175,8 +175,7 @@ class Subject:
         with np.errstate(all="ignore"):
             for points, weights, x in asked:
                 out = self._answer(self.fn, (points, weights), (points, weights, x))
-                expected = (len(x), self.dim or -1)
-                usual = type(out) is np.ndarray and out.dtype is _FLOAT64 and out.shape == expected
+                usual = self._is_usual(out, len(x))
                 if usual:
                     self.dtypes.add("float64")
                 images.append(out.copy() if usual else self._rows(out, len(x), (points, weights)))
@@ -295,9 +294,13 @@ class Subject:
             raise Undefined(f"the {what} returned no array of numbers ({_kind(out)})", atoms)
         return real
 
-    def _rows(self, out: Any, count: int, atoms: Atoms) -> np.ndarray:
+    def _is_usual(self, out: Any, count: int) -> bool:
+        """Whether these are rows as most maps give them: nothing but their values is to be seen."""
         expected = (count, self.dim or -1)
-        if type(out) is np.ndarray and out.dtype is _FLOAT64 and out.shape == expected:
+        return type(out) is np.ndarray and out.dtype is _FLOAT64 and out.shape == expected
+
+    def _rows(self, out: Any, count: int, atoms: Atoms) -> np.ndarray:
+        if self._is_usual(out, count):
             if np.count_nonzero(np.isfinite(out)) == out.size:
                 self.dtypes.add("float64")
                 return out.copy()  # the common case, without a search

@@ -1,7 +1,8 @@
-"""C text for blocks of several vectors of rows, with small matrix products in the cache.
+"""C text for blocks of groups of vectors of rows, with small matrix products in the cache.
 
 Where points have many components, a vector of rows at a time asks for every component of an atom
-twice for one multiply-add each. So a step takes `VECTORS` vectors of rows at a time, and in a tile
+twice for one multiply-add each. So a step takes groups of `VECTORS` vectors of rows, and each group
+of a block makes in a tile of atoms, before the next group comes to it,
 
     products   the inner products of row vectors with atom vectors, rows by atoms
     scalars    what is made of them for each pair: exponents, weights, coefficients
@@ -17,7 +18,7 @@ from math import prod
 from .native_interleaved import ATOM_LOOP, INTERLEAVED, InterleavedWriter
 from .native_moments import Moment, TileMoment, moment_lines
 from .native_operations import Array, indented, lines_for
-from .native_source import Kernel, StepWriter, Tables
+from .native_source import MOST_KEPT, Kernel, StepWriter, Tables
 from .native_sums import (
     TILE,
     IntegralSum,
@@ -37,9 +38,17 @@ VECTORS = 3
 _ATOMS, _COMPONENTS = 4, 4
 """Of a matrix product, `VECTORS` times this many results lie in registers."""
 
-_GROUPS = 4
-_FEWEST_FOR_GROUPS = 32
-"""With so many components a block has several groups of vectors, which share a tile of atoms."""
+_MOST_GROUPS, _MOST_IN_BLOCK = 16, 2**14
+"""The groups of vectors in a block, and the vectors that all of them together keep.
+
+Atoms come from beyond the second cache, which other cores share, once a block. So a block has as
+many rows as that cache holds: its vectors have half a megabyte where they have 32 bytes, and the
+half of them that a tile goes through stays there. What lasts for a tile is kept for one group
+alone, in the first cache.
+"""
+
+_FEWEST_TO_FETCH = 32
+"""With so many components the atoms after those of a product are asked for before it."""
 
 _MOST_FOR_TILE = 32
 """With more components a tile has half as many atoms, so that it stays in the cache."""
@@ -70,7 +79,7 @@ class BlockLoop(Loop):
 class BlockWriter(StepWriter):
     """The C function of one step; a name that is kept for a row is one of each vector u.
 
-    `name` in the text of a row stands for `name_all[u]`, by a macro.
+    `name_at(u)` stands for what vector u has of it, and `name` for `name_at(u)`, by macros.
     """
 
     centres_tiles = True
@@ -78,9 +87,9 @@ class BlockWriter(StepWriter):
     def __init__(self, tables: Tables, step: Step):
         super().__init__(tables, step)
         self.group = 1 if step.axis is None else VECTORS
-        self.vectors = self.group * (1 if step.axis is None else _groups(tables))
         self.tile = TILE if _most_components(tables) <= _MOST_FOR_TILE else TILE // 2
         self.kept: dict[str, int] = {}
+        self.of_tile: dict[str, int] = {}
         self.segments: list[str] = []
         self.stages: dict[tuple[int, Axis | None], tuple[Array, list[str]]] = {}
         self.buffers: set[str] = set()
@@ -93,31 +102,56 @@ class BlockWriter(StepWriter):
     def function(self, number: int) -> str:
         super().function(number)
         self.close_rows()
-        sizes = {name: f"[{n}]" if n else "" for name, n in self.kept.items()}
+        vectors = self.group * self.groups()
+        kept = [
+            *((name, "u", vectors, n) for name, n in self.kept.items()),
+            *((name, "(u) - g", self.group, n) for name, n in self.of_tile.items()),
+        ]
         return "\n".join(
             [
-                *(f"#define {name} {name}_all[u]" for name in sizes),
+                *(
+                    f"#define {name}_at(u) {name}_all[{place}]\n#define {name} {name}_at(u)"
+                    for name, place, _, _ in kept
+                ),
                 f"void step_{number}(T *const *B, const long *N, long begin, long end) {{",
                 *(f"  {line}" for line in self.header.values()),
-                f"  for (long first = begin; first < end; first += {self.vectors} * LANES) {{",
+                f"  for (long first = begin; first < end; first += {vectors} * LANES) {{",
                 f"    const long left = (end - first + {self.group} * LANES - 1) / LANES;",
-                f"    const int used = left < {self.vectors} ? left / {self.group} * {self.group}",
-                f"                                          : {self.vectors};",
-                *(f"    V {name}_all[{self.vectors}]{n};" for name, n in sizes.items()),
+                f"    const int used = left < {vectors} ? left / {self.group} * {self.group}",
+                f"                                          : {vectors};",
+                *(f"    V {name}_all[{count}]{_size(n)};" for name, _, count, n in kept),
                 *(f"    {line}" for line in self.segments),
                 "  }",
                 "}",
-                *(f"#undef {name}" for name in sizes),
+                *(f"#undef {name}\n#undef {name}_at" for name, *_ in kept),
             ]
         )
+
+    def groups(self) -> int:
+        """The groups of vectors in a block, by what one keeps."""
+        if self.axis is None:
+            return 1
+        of_group = self.group * sum(max(n, 1) for n in self.kept.values())
+        rest = min(_MOST_IN_BLOCK, MOST_KEPT) - (self.stack - of_group)
+        return max(1, min(_MOST_GROUPS, rest // max(of_group, 1)))
 
     # ---- what is kept for each vector
 
     def keep(self, name: str, n: int) -> str:
         """A name that every vector has its own of: an array, or a single one where n is zero."""
         self.kept[name] = n
-        self.stack += self.vectors * max(n, 1)
+        self.stack += self.group * max(n, 1)
         return name
+
+    def keep_in_tile(self, name: str, n: int) -> str:
+        """The same for what lasts while a group goes through a tile: the next one takes it over."""
+        self.of_tile[name] = n
+        self.stack += self.group * max(n, 1)
+        return name
+
+    def place(self, name: str, u: int | str) -> str:
+        """What vector u of the group has of a name."""
+        return f"{name}_at(g + {u})"
 
     def declare(
         self, lines: list[str], shape: Shape, prefix: str = "v", zero: bool = True
@@ -135,19 +169,19 @@ class BlockWriter(StepWriter):
         self.header["rows"] = f"const long rows = ({count} + BLOCK - 1) / BLOCK * BLOCK;"
         return "rows"
 
-    def rows(self, lines: list[str]) -> list[str]:
-        """Lines that are done for each vector of the block."""
+    def rows(self, lines: list[str], first: str = "g", end: str = "") -> list[str]:
+        """Lines that are done for each vector of a group, or of those from `first` to `end`."""
         if not lines:
             return []
         return [
-            "for (int u = 0; u < used; ++u) {",
+            f"for (int u = {first}; u < {end or f'g + {self.group}'}; ++u) {{",
             "  const long i = first + u * LANES; (void)i;",
             *indented(lines),
             "}",
         ]
 
     def close_rows(self) -> None:
-        self.segments += self.rows(self.body)
+        self.segments += self.rows(self.body, "0", "used")
         self.body = []
 
     # ---- sums over the atoms
@@ -157,9 +191,11 @@ class BlockWriter(StepWriter):
         over = tasks[0].over
         self.stages, self.buffers, self.weighed, self.merges = {}, set(), {}, []
         for law in new:
-            for part in ("top", "sum", "scale", "tile", "part"):
+            for part in ("top", "sum"):
                 self.keep(f"{law.name}_{part}", 0)
-            self.keep(f"{law.name}_exponents", self.tile)
+            for part in ("scale", "tile", "part"):
+                self.keep_in_tile(f"{law.name}_{part}", 0)
+            self.keep_in_tile(f"{law.name}_exponents", self.tile)
             self.body.append(f"{law.name}_top = SPLAT(-HUGE_EXPONENT); {law.name}_sum = (V){{0}};")
         exponents, sums = BlockLoop(self, over.owner), BlockLoop(self, over.owner)
         for law in new:
@@ -188,16 +224,14 @@ class BlockWriter(StepWriter):
         weights = [line for lines in self.weighed.values() for line in lines]
         count = self.tables.count(over)
         self.close_rows()
+        of_group = [*tops, *stages, *self.rows(scales), *weights]
+        of_group += [*self.rows(rows), *products, *self.rows(ends)]
         self.segments += [
             f"for (long j0 = 0; j0 < {count}; j0 += {self.tile}) {{",
             f"  const long j1 = j0 + {self.tile} < {count} ? j0 + {self.tile} : {count};",
-            *indented(tops),
-            *indented(stages),
-            *indented(self.rows(scales)),
-            *indented(weights),
-            *indented(self.rows(rows)),
-            *indented(products),
-            *indented(self.rows(ends)),
+            f"  for (int g = 0; g < used; g += {self.group}) {{",
+            *indented(indented(of_group)),
+            "  }",
             "}",
         ]
         self.body += after
@@ -232,7 +266,7 @@ class BlockWriter(StepWriter):
                 yield from task.fold(task.scale(new))
 
     def tile_array(self, name: str, n: int, zero: bool = False) -> list[str]:
-        self.keep(name, n)
+        self.keep_in_tile(name, n)
         return lines_for(n, lambda c: f"{name}[{c}] = (V){{0}};") if zero else []
 
     def tile_total(self, law: Law) -> str:
@@ -249,9 +283,9 @@ class BlockWriter(StepWriter):
     def weights(self, law: str, new: bool) -> Iterator[str]:
         """The weights of a law in a tile, and their sum where the law is new."""
         block = range(self.group)
-        exponents = [f"{law}_exponents_all[g + {u}][j]" for u in block]
-        shifted = [f"{place} - {law}_top_all[g + {u}]" for u, place in enumerate(exponents)]
-        yield f"for (int g = 0; g < used; g += {self.group}) {{"
+        exponents = [f"{self.place(f'{law}_exponents', u)}[j]" for u in block]
+        shifted = [f"{e} - {self.place(f'{law}_top', u)}" for u, e in enumerate(exponents)]
+        yield "{"
         yield f"  V {', '.join(f'part{u} = {{0}}' for u in block)};"
         yield "  #pragma GCC unroll 2"
         yield "  for (long j = 0; j < j1 - j0; ++j) {"
@@ -261,7 +295,7 @@ class BlockWriter(StepWriter):
         yield f"    {' '.join(f'part{u} += all[{u}];' for u in block)}"
         yield "  }"
         for u in block if new else ():
-            yield f"  {law}_part_all[g + {u}] = part{u};"
+            yield f"  {self.place(f'{law}_part', u)} = part{u};"
         yield "}"
 
     # ---- inner products of rows with atoms
@@ -272,11 +306,11 @@ class BlockWriter(StepWriter):
             found = self.row_and_atoms(index, row)
             if found is None:
                 return None
-            name = self.keep(self.name("dot"), self.tile)
+            name = self.keep_in_tile(self.name("dot"), self.tile)
             vector, atoms = self.row_value(found[0]).name, found[1]
             lines = list(
                 self.inner_products(
-                    vector, atoms, lambda u, a: f"{name}_all[g + {u}][j - j0 + {a}]"
+                    vector, atoms, lambda u, a: f"{self.place(name, u)}[j - j0 + {a}]"
                 )
             )
             self.stages[index, row] = Array(f"(&{name}[j - j0])", (), True), lines
@@ -298,9 +332,9 @@ class BlockWriter(StepWriter):
             self.inner_products(
                 self.scaled(vector).name,
                 atoms,
-                lambda u, a: f"{law.name}_exponents_all[g + {u}][j - j0 + {a}]",
+                lambda u, a: f"{self.place(f'{law.name}_exponents', u)}[j - j0 + {a}]",
                 lambda a: f"SPLAT({logs}[j + {a} < j1 ? j + {a} : j])",
-                (lambda u: f"{law.name}_tile_all[g + {u}]") if is_new else None,
+                (lambda u: self.place(f"{law.name}_tile", u)) if is_new else None,
             )
         )
         self.stages[-1 - law.energy.index, row] = Array("", (), True), lines
@@ -340,15 +374,16 @@ class BlockWriter(StepWriter):
 
         def component(c: str, sign: str) -> Iterator[str]:
             for u in block:
-                yield f"V row{u} = {vector}_all[g + {u}][{c}]; IN_REGISTER(row{u});"
+                yield f"V row{u} = {self.place(vector, u)}[{c}]; IN_REGISTER(row{u});"
             for a in places:
                 products = " ".join(f"s{u}{a} {sign} row{u} * b;" for u in block)
                 yield f"{{ const V b = SPLAT(f{a}[{c}]); {products} }}"
 
-        yield f"for (int g = 0; g < used; g += {self.group})"
         yield f"for (long j = j0; j < j1; j += {_ATOMS}) {{"
         for a in places:
             yield f"  const T *f{a} = {source} + (j + {a} < j1 ? j + {a} : j) * {n};"
+        if n >= _FEWEST_TO_FETCH:
+            yield f"  FETCH(f0 + {_ATOMS * n}, {_ATOMS * n});"
         yield f"  V {', '.join(f's{u}{a}' for u in block for a in places)};"
         yield from indented(_first_and_more("c", str(n), component, 4))
         for a in places if offset else ():
@@ -415,7 +450,7 @@ class BlockWriter(StepWriter):
             buffer = self.name("coefficients")
         if buffer not in self.buffers:
             self.buffers.add(buffer)
-            self.keep(buffer, self.tile)
+            self.keep_in_tile(buffer, self.tile)
             loop.lines.append(f"{buffer}[j - j0] = {' * '.join([weight, *factors])};")
         return buffer
 
@@ -427,11 +462,10 @@ class BlockWriter(StepWriter):
         n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
         self.products += 1
         whole = n // _COMPONENTS * _COMPONENTS
-        scale, target = task.scale(new), f"{task.total.name}_all"
+        scale, target = task.scale(new), task.total.name
         in_tile = isinstance(task, Mean) and task.centre is not None
         if in_tile:
-            self.keep(task.tile.name, n)
-            target = f"{task.tile.name}_all"
+            target = self.keep_in_tile(task.tile.name, n)
         for width, loop in (
             (_COMPONENTS, f"for (int c = {first}; c < {whole}; c += {_COMPONENTS}) {{"),
             (n - whole, f"{{ const int c = {whole};"),
@@ -442,19 +476,18 @@ class BlockWriter(StepWriter):
 
             def atom(j: str, sign: str, width=width) -> Iterator[str]:
                 for u in range(self.group):
-                    yield f"V p{u} = {buffer}_all[g + {u}][{j}]; IN_REGISTER(p{u});"
+                    yield f"V p{u} = {self.place(buffer, u)}[{j}]; IN_REGISTER(p{u});"
                 for k in range(width):
                     adds = " ".join(f"s{u}{k} {sign} p{u} * b;" for u in range(self.group))
                     yield f"{{ const V b = SPLAT(f[{j} * {n} + {k}]); {adds} }}"
 
-            yield f"for (int g = 0; g < used; g += {self.group})"
             yield loop
             yield f"  const T *f = {source} + j0 * {n} + c;"
             yield f"  V {', '.join(f's{u}{k}' for u, k in places)};"
             yield from indented(_first_and_more("j", "j1 - j0", atom, 2))
             for u, k in places:
-                place = f"{target}[g + {u}][{at}c + {k}]"
-                scaled = f"{place} * {scale}_all[g + {u}]" if scale else place
+                place = f"{self.place(target, u)}[{at}c + {k}]"
+                scaled = f"{place} * {self.place(scale, u)}" if scale else place
                 yield f"  {place} = s{u}{k};" if in_tile else f"  {place} = {scaled} + s{u}{k};"
             yield "}"
 
@@ -502,22 +535,24 @@ class BlockWriter(StepWriter):
         assert task.total is not None
         (rows,), (columns,) = self.shapes[left], self.shapes[right]
         buffer, source = self.name("coefficients"), self.tables.slot("atom", left)
-        self.keep(buffer, self.tile)
+        self.keep_in_tile(buffer, self.tile)
         whole = self.declare(self.body, (rows,), "whole")
-        scale = None if in_tile else f"{task.scale(new)}_all[g + @]" if task.scale(new) else "1"
-        centre = f"{means[0].name}_all[g + @][a]" if means[0].is_vector else means[0].at("a")
+        factor = task.scale(new)
+        scale = None if in_tile else self.place(factor, "@") if factor else "1"
+        centre = f"{self.place(means[0].name, '@')}[a]" if means[0].is_vector else means[0].at("a")
         # For each vector u of the group, in place of @.
         each = lambda text: " ".join(text.replace("@", str(u)) for u in range(self.group))  # noqa: E731
-        result = f"{whole.name}_all[g + @][a]"
+        weight, coefficient = self.place(weights, "@"), self.place(buffer, "@")
+        result = f"{self.place(whole.name, '@')}[a]"
         kept = f"{result} * {scale} + part@" if scale else "part@"
         coefficients = [
-            f"for (int g = 0; g < used; g += {self.group}) {{",
+            "{",
             f"  {each(f'const V mean@ = {centre}; V part@ = {{0}};')}",
             f"  const T *f = {source} + j0 * {rows} + a;",
             f"  for (long j = 0; j < j1 - j0; ++j, f += {rows}) {{",
             "    const V b = SPLAT(*f);",
-            f"    {each(f'const V value@ = {weights}_all[g + @][j] * (b - mean@);')}",
-            f"    {each(f'{buffer}_all[g + @][j] = value@; part@ += value@;')}",
+            f"    {each(f'const V value@ = {weight}[j] * (b - mean@);')}",
+            f"    {each(f'{coefficient}[j] = value@; part@ += value@;')}",
             "  }",
             f"  {each(f'{result} = {kept};')}",
             "}",
@@ -551,6 +586,10 @@ def _first_and_more(
     yield from [*indented(lines(variable, "+=")), "}"]
 
 
+def _size(n: int) -> str:
+    return f"[{n}]" if n else ""
+
+
 def _for_atoms(lines: list[str]) -> list[str]:
     return [*ATOM_LOOP, *indented(lines), "}"] if lines else []
 
@@ -573,11 +612,6 @@ def _most_components(tables: Tables) -> int:
     return max(made, default=1)
 
 
-def _groups(tables: Tables) -> int:
-    longest = max((shape[0] for shape in tables.shapes if len(shape) == 1), default=1)
-    return _GROUPS if longest >= _FEWEST_FOR_GROUPS else 1
-
-
 def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
     """The kernel of a program, which takes `BLOCK` rows at a time.
 
@@ -587,7 +621,7 @@ def render_native(program: Program, shapes: tuple[Shape, ...]) -> Kernel:
     tables = Tables(program, shapes)
     writers = [BlockWriter(tables, step) for step in schedule(program).steps]
     functions = [writer.function(number) for number, writer in enumerate(writers)]
-    vectors = VECTORS * _groups(tables)
+    vectors = VECTORS
     if not any(writer.products for writer in writers):
         tables = Tables(program, shapes)
         plain = [InterleavedWriter(tables, step) for step in schedule(program).steps]

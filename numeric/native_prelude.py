@@ -71,6 +71,11 @@ INLINE V vone(VI mask) { return vselect(mask, SPLAT(1), SPLAT(0)); }
 #define IN_REGISTER(v)
 #endif
 
+/* Ask for n numbers, which may lie beyond the end of an array, in lines of 64 bytes. */
+INLINE void FETCH(const T *p, long n) {
+  for (long k = 0; k < n; k += 64 / (long)sizeof(T)) __builtin_prefetch(p + k);
+}
+
 /* Functions that are rare: lane by lane through the C library. */
 #if REAL_BITS == 64
 #define OF_TYPE(function) function

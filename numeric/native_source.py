@@ -42,8 +42,9 @@ from .reference import central_blocks, float_constant
 from .schedule import Step, operand_row, schedule
 from .shapes import Shape
 
-_MOST_STACK_BYTES = 2**21 if sys.platform == "linux" else 2**19
-_LONGEST_VECTOR = 64
+MOST_KEPT = 2 ** (21 if sys.platform == "linux" else 19) // 64
+"""Vectors that a function may keep: they lie on the stack, and the longest have 64 bytes."""
+
 GIVEN = ("point", "atoms", "parameter")
 
 
@@ -150,7 +151,7 @@ class StepWriter:
             self.write_pass(key[0], self.tasks[key])
         for index in members:
             self.store(index)
-        if self.stack * _LONGEST_VECTOR > _MOST_STACK_BYTES:
+        if self.stack > MOST_KEPT:
             raise Unsupported("more components than fit on the stack")
         return "\n".join(
             [

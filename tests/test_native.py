@@ -94,7 +94,8 @@ def test_ragged_sizes(name, n, m):
 
 @pytest.mark.parametrize("d", [1, 3, 5, 17])
 def test_dimensions(d):
-    agree(lower(MAPS["Jacobian"].term), cloud(40, 9, d, scale=1 / d), ("x",), np.float64)
+    """With rows for several groups of vectors, and atoms for two tiles."""
+    agree(lower(MAPS["Jacobian"].term), cloud(70, 29, d, scale=1 / d), ("x",), np.float64)
 
 
 @pytest.mark.parametrize(
@@ -267,8 +268,9 @@ def test_several_measures_and_means_without_queries():
     np.testing.assert_allclose(got, evaluate(program, inputs, ("x",)), rtol=1e-12)
 
 
-def test_threads_change_no_bit(monkeypatch):
-    program, inputs = lower(MAPS["Jacobian"].term), cloud(300, 301, 3)
+@pytest.mark.parametrize("d", [3, 6])
+def test_threads_change_no_bit(monkeypatch, d):
+    program, inputs = lower(MAPS["Jacobian"].term), cloud(300, 301, d, scale=1 / d)
     alone = evaluate_native(program, inputs, ("x",))
     monkeypatch.setattr(native, "PAIRS_FOR_THREADS", 1)
     monkeypatch.setattr(native, "processors", lambda: 3)
@@ -276,8 +278,9 @@ def test_threads_change_no_bit(monkeypatch):
     np.testing.assert_array_equal(evaluate_native(program, inputs, ("x",)), alone)
 
 
-def test_a_row_does_not_depend_on_its_neighbours():
-    program, inputs = lower(MAPS["softmax"].term), cloud(90, 40, 3)
+@pytest.mark.parametrize("d", [3, 6])
+def test_a_row_does_not_depend_on_its_neighbours(d):
+    program, inputs = lower(MAPS["softmax"].term), cloud(90, 40, d, scale=1 / d)
     whole = evaluate_native(program, inputs, ("x",))
     for i in (0, 13, 39):
         one = Inputs({"x": inputs.points["x"][i : i + 1]}, inputs.measures, inputs.parameters)

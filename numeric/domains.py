@@ -190,8 +190,8 @@ class Ball(AbstractDomain):
     def project(self, points: Any) -> np.ndarray:
         rows = self._rows(points)
         offset = rows - self.center
-        norm = np.sqrt(np.add.reduce(offset * offset, axis=1, keepdims=True))
-        if (norm <= self.radius).all():
+        norm = _norms(offset)
+        if np.count_nonzero(norm <= self.radius) == len(rows):
             return rows.copy()
         # A few ulps inside, so that a caller who tests the norm against the radius agrees.
         inside = self.radius * (1 - 4 * _EPS)
@@ -459,10 +459,16 @@ def _vector(value: Any, name: str) -> tuple[float, ...]:
 
 def _normalised(rows: np.ndarray) -> np.ndarray:
     # Scaled first: the squares of tiny or huge coordinates leave the range.
-    largest = np.abs(rows).max(axis=1, keepdims=True)
-    rows = np.divide(rows, largest, out=np.zeros_like(rows), where=largest != 0)
-    rows[largest[:, 0] == 0, 0] = 1.0
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    largest = np.maximum.reduce(np.abs(rows), axis=1, keepdims=True)
+    if np.count_nonzero(largest) < len(rows):
+        first = np.eye(1, rows.shape[1])
+        rows, largest = np.where(largest == 0, first, rows), np.where(largest == 0, 1.0, largest)
+    rows = rows / largest
+    return rows / _norms(rows)
+
+
+def _norms(rows: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.add.reduce(rows * rows, axis=1, keepdims=True))
 
 
 def _directions(rng: np.random.Generator, n: int, dim: int) -> np.ndarray:

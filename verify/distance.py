@@ -109,26 +109,26 @@ def in_order(first: Sequence[Atoms], second: Sequence[Atoms]) -> np.ndarray:
     another order, split or merged hardly at all. The pairs are queued one behind the other, each
     of mass one, and matched as one.
     """
-    (x, ends, mass), (y, others, other) = _queued(first), _queued(second)
-    cuts = np.sort(np.concatenate([ends, others]))
-    pieces = np.diff(cuts, prepend=0.0)
-    middles = cuts - 0.5 * pieces
-    i = np.minimum(ends.searchsorted(middles), len(ends) - 1)
-    j = np.minimum(others.searchsorted(middles), len(others) - 1)
-    pair = np.minimum(middles.astype(int), len(mass) - 1)
-    bounds = np.bincount(pair, pieces * lengths(x[i] - y[j]), len(mass))
-    return np.where(np.abs(mass - other) <= 1e-12 * np.maximum(mass, other), bounds, np.inf)
-
-
-def _queued(measures: Sequence[Atoms]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Atoms of several measures in order along a line, the mass up to each, and the masses."""
-    points, weights = zip(*measures, strict=True)
+    points, weights = zip(*first, *second, strict=True)
     places, shares = np.concatenate(points), np.concatenate(weights)
     sizes = np.array([len(w) for w in weights])
     owner = np.arange(len(sizes)).repeat(sizes)
-    mass = np.bincount(owner, shares)
+    masses = np.bincount(owner, shares)
     order = np.lexsort((places @ _directions(places.shape[1])[-1], owner))
-    return places[order], (shares / mass[owner])[order].cumsum(), mass
+    places, shares = places[order], (shares / masses[owner])[order]
+    n = sum(len(w) for w in weights[: len(first)])
+    ends, others = shares[:n].cumsum(), shares[n:].cumsum()
+    pieces = np.concatenate([ends, others])
+    pieces.sort()
+    cuts = pieces.copy()
+    pieces[1:] -= cuts[:-1]
+    middles = cuts - 0.5 * pieces
+    i = np.minimum(ends.searchsorted(middles), n - 1)
+    j = np.minimum(others.searchsorted(middles) + n, len(places) - 1)
+    pair = np.minimum(middles.astype(int), len(first) - 1)
+    bounds = np.bincount(pair, pieces * lengths(places[i] - places[j]), len(first))
+    mass, other = masses.reshape(2, -1)
+    return np.where(np.abs(mass - other) <= 1e-12 * np.maximum(mass, other), bounds, np.inf)
 
 
 def _transported(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:

@@ -16,7 +16,7 @@ import numpy as np
 from .candidates import TokenMap
 from .noise import Noise, jitter
 from .steps import only_rounding
-from .subject import Atoms, Stack, Subject, Unsupported
+from .subject import Atoms, Stack, Subject
 from .tagging import LARGEST_DECODED, carriers, decode, margin
 from .trials import Violation
 
@@ -51,30 +51,35 @@ def labels_of(
     return them in any order, so its images are read off the masses like those of a `MeasureMap`.
     """
     points, weights = stack
-    follow = np.broadcast_to(follow, (len(weights), follow.shape[1]))
+    if len(follow) < len(weights):
+        follow = follow.repeat(len(weights), axis=0)
     heavy = weights > TINY * weights.max(axis=1, keepdims=True)
-    asked = np.take_along_axis(heavy, follow, axis=1).any(axis=1)
-    found: list[np.ndarray | None] = [None] * len(weights)
+    asked = np.logical_or.reduce(_followed(heavy, follow), axis=1)
     read = np.logical_not(asked)
-    if asked.any():
+    if np.count_nonzero(asked):
         read[asked] = _readable(points[asked], weights[asked], heavy[asked])
-    if not read.any():
+    kept = np.flatnonzero(read)
+    found: list[np.ndarray | None] = [None] * len(weights)
+    if len(kept) == 0:
         return found
+    if len(kept) < len(weights):
+        points, weights, heavy, follow = (a[kept] for a in (points, weights, heavy, follow))
     values: Any
-    if subject.in_context and len(weights) > 1:
+    if subject.in_context and len(found) > 1:
         # a search asks for a few images only; one measure, as where a finding is confirmed, for all
-        spots = np.take_along_axis(points[read], follow[read][:, :, None], axis=1)
-        values = subject.query_stack(points[read], weights[read], spots)
+        values = subject.query_stack(points, weights, _followed(points, follow))
     elif subject.rows and not isinstance(subject.candidate, TokenMap):
-        images = subject.push_rows(points[read], weights[read])
-        values = np.take_along_axis(images, follow[read][:, :, None], axis=1)
+        values = _followed(subject.push_rows(points, weights), follow)
     else:
-        values = _off_masses(
-            subject, noise, (points[read], weights[read]), heavy[read], follow[read]
-        )
-    for k, value in zip(np.flatnonzero(read), values, strict=True):
+        values = _off_masses(subject, noise, (points, weights), heavy, follow)
+    for k, value in zip(kept.tolist(), values, strict=True):
         found[k] = value
     return found
+
+
+def _followed(values: np.ndarray, follow: np.ndarray) -> np.ndarray:
+    """Of values (b, n, ...) those at the places `follow` (b, k)."""
+    return values[np.arange(len(values))[:, None], follow]
 
 
 def _readable(points: np.ndarray, weights: np.ndarray, heavy: np.ndarray) -> np.ndarray:
@@ -98,7 +103,7 @@ def _off_masses(
     subject: Subject, noise: Noise, stack: Stack, heavy: np.ndarray, follow: np.ndarray
 ) -> Sequence[np.ndarray | None]:
     points, weights = stack
-    images = [_pushed(subject, *atoms) for atoms in zip(points, weights, strict=True)]
+    images = subject.push_each(zip(points, weights, strict=True))
     whole = [image for image in images if image and len(image[1]) == weights.shape[1]]
     if len(whole) == len(images):
         places, masses = (np.array(part) for part in zip(*whole, strict=True))
@@ -106,19 +111,11 @@ def _off_masses(
         total = (weights * heavy).sum(axis=1, keepdims=True)
         told = np.where(heavy, READABLE / (4 * weights.shape[1]) * total, NEAR * weights)
         if (off <= told).all():
-            chosen = np.take_along_axis(at, follow, axis=1)
-            return list(np.take_along_axis(places, chosen[:, :, None], axis=1))
+            return list(_followed(places, _followed(at, follow)))
     return [
         None if image is None else _from_masses(noise, own, large, asked, image)
         for own, large, asked, image in zip(weights, heavy, follow.tolist(), images, strict=True)
     ]
-
-
-def _pushed(subject: Subject, points: np.ndarray, weights: np.ndarray) -> Atoms | None:
-    try:
-        return subject.push(points, weights)
-    except Unsupported:
-        return None
 
 
 def _from_masses(

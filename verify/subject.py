@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -124,17 +124,19 @@ class Subject:
         Raises `Undefined` where the function raises or returns a wrong shape or a non-finite
         number, and `Unsupported` where a list cannot carry the weights.
         """
-        candidate, atoms = self.candidate, (points, weights)
-        if isinstance(candidate, MeasureMap):
-            return self._pair(self._call(self.fn, atoms, points, weights), atoms)
-        if isinstance(candidate, Flow):
-            return self.flow(points, weights, candidate.time, FLOW_STEPS), weights
-        if isinstance(candidate, TokenMap):
-            if candidate.weighted:
-                out = self._call(self.fn, atoms, points, weights)
-                return self._rows(out, len(points), atoms), weights
-            return self._push_list(points, weights)
-        return self.query(points, weights, points), weights
+        with np.errstate(all="ignore"):
+            return self._image(points, weights)
+
+    def push_each(self, measures: Iterable[Atoms]) -> list[Atoms | None]:
+        """The image measures of several, None where a list cannot carry the weights."""
+        images: list[Atoms | None] = []
+        with np.errstate(all="ignore"):
+            for points, weights in measures:
+                try:
+                    images.append(self._image(points, weights))
+                except Unsupported:
+                    images.append(None)
+        return images
 
     def query(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Images (m, d') of the queries `x` of an in-context map."""
@@ -146,17 +148,28 @@ class Subject:
 
         A map whose rows do not correspond to atoms takes one measure at a time: b = 1.
         """
-        if self.rows and not self.lists:
-            return self.push_rows(points, weights), weights
-        (points,), (weights,) = points, weights
-        image = self.push(points, weights)
-        return image[0][None], image[1][None]
+        with np.errstate(all="ignore"):
+            return self._image_of_stack(points, weights)
+
+    def push_until(
+        self, stacks: Iterable[Stack]
+    ) -> tuple[list[Stack], Undefined | Unsupported | None]:
+        """The images of stacks up to the first without one, and what was wrong there."""
+        images: list[Stack] = []
+        try:
+            with np.errstate(all="ignore"):
+                for points, weights in stacks:
+                    images.append(self._image_of_stack(points, weights))
+        except (Undefined, Unsupported) as stop:
+            return images, stop
+        return images, None
 
     def push_rows(self, points: np.ndarray, weights: np.ndarray) -> np.ndarray:
         """The images (b, n, d') of the atoms of b measures, where row `i` is that of atom `i`."""
         if self.in_context:
             return self.query_stack(points, weights, points)
-        return np.array([self.push(*atoms)[0] for atoms in zip(points, weights, strict=True)])
+        with np.errstate(all="ignore"):
+            return np.array([self._image(*atoms)[0] for atoms in zip(points, weights, strict=True)])
 
     def query_stack(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Images (b, m, d') of the queries x (b, m, d), each m on its measure of n atoms."""
@@ -235,13 +248,30 @@ class Subject:
             )
         return value
 
-    def _push_list(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
+    def _image(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
+        candidate, atoms = self.candidate, (points, weights)
+        if isinstance(candidate, MeasureMap):
+            return self._pair(self._answer(self.fn, atoms, atoms), atoms)
+        if isinstance(candidate, Flow):
+            return self.flow(points, weights, candidate.time, FLOW_STEPS), weights
+        if isinstance(candidate, TokenMap) and not candidate.weighted:
+            return self._image_of_list(points, weights)
+        arguments = atoms if isinstance(candidate, TokenMap) else (points, weights, points)
+        return self._rows(self._answer(self.fn, atoms, arguments), len(points), atoms), weights
+
+    def _image_of_list(self, points: np.ndarray, weights: np.ndarray) -> Atoms:
         counts = as_counts(weights, self.largest)
         tokens = np.repeat(points, counts, axis=0)
-        out = self._rows(
-            self._call(self.fn, (points, weights), tokens), len(tokens), (points, weights)
-        )
-        return out, np.full(len(tokens), 1 / len(tokens))
+        out = self._answer(self.fn, (points, weights), (tokens,))
+        image = self._rows(out, len(tokens), (points, weights))
+        return image, np.full(len(tokens), 1 / len(tokens))
+
+    def _image_of_stack(self, points: np.ndarray, weights: np.ndarray) -> Stack:
+        if self.rows and not self.lists:
+            return self.push_rows(points, weights), weights
+        (points,), (weights,) = points, weights
+        image, masses = self._image(points, weights)
+        return image[None], masses[None]
 
     # -- one guarded call ----------------------------------------------------------------------
     def _call(
@@ -276,7 +306,7 @@ class Subject:
 
     def _array(self, out: Any, atoms: Atoms, what: str = "function") -> np.ndarray:
         plain: Any = out
-        if type(plain) is np.ndarray and plain.dtype == np.float64:
+        if type(plain) is np.ndarray and plain.dtype is _FLOAT64:
             self.dtypes.add("float64")
             return plain.copy()  # the common case; the function may keep its array and change it
         if np.ma.is_masked(plain):

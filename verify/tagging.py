@@ -73,9 +73,11 @@ def carriers(weights: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.nd
         the output atom of each input atom, and how far its mass is from the weight. Where the
         distances add up to less than half the `margin`, output atoms that merge carry the sums.
     """
-    here, there = weights.argsort(axis=-1), masses.argsort(axis=-1)
-    at = np.take_along_axis(there, here.argsort(axis=-1), axis=-1)
-    return at, np.abs(np.take_along_axis(masses, at, axis=-1) - weights)
+    here, there = weights.argsort(axis=1), masses.argsort(axis=1)
+    each = np.arange(len(weights))[:, None]
+    at = np.empty_like(there)
+    at[each, here] = there
+    return at, np.abs(masses[each, at] - weights)
 
 
 def decode(weights: np.ndarray, image: Atoms, tolerance: float, near: float) -> Decoded:

@@ -94,15 +94,10 @@ def _rewritten_violation(
     """The first confirmed change of an image, of measures called again and written otherwise."""
     every = ways(stack[1].shape[1], seed, subject.lists)
     joined = every.written(stack, subject.domain)
-    others, again = every.parts(joined), list[Stack]()
-    stopped: Undefined | Unsupported | None = None
-    try:
-        if subject.in_context and subject.together == 1:
-            again = _asked_at_once(subject, others)
-        for other in others[len(again) :]:
-            again.append(subject.push_stack(*other))
-    except (Undefined, Unsupported) as stop:
-        stopped = stop  # the ways before this one count first
+    others = every.parts(joined)
+    again = _asked_at_once(subject, others) if subject.in_context else []
+    rest, stopped = subject.push_until(others[len(again) :])
+    again += rest  # the ways before what stopped count first
     if stopped is None and subject.rows and not subject.lists:
         # where rows must follow the operation, their moves bound the distance from above
         images = np.concatenate([points for points, _ in again], axis=1)
@@ -125,6 +120,8 @@ def _rewritten_violation(
 
 def _asked_at_once(subject: Subject, others: list[Stack]) -> list[Stack]:
     """Images of one measure written in several ways; none where one of them has no image."""
+    if subject.together > 1:
+        return []
     try:
         images = subject.query_each(
             [(points[0], weights[0], points[0]) for points, weights in others]

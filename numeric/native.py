@@ -3,8 +3,10 @@
 import ctypes
 import math
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -91,6 +93,21 @@ def _threads() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(processors(), thread_name_prefix="pushforward")
 
 
+def _shared_out(call: Callable[[int, int], None], chunks: Iterable[tuple[int, int]]) -> None:
+    """Every chunk called once, by this thread and by those that are free by then."""
+    left = deque(chunks)
+
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                call(*left.popleft())
+
+    others = [_threads().submit(work) for _ in range(min(processors(), len(left)) - 1)]
+    work()
+    for other in others:
+        other.result()
+
+
 def processors() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -161,11 +178,7 @@ class _Run:
         call = lambda start, stop: function(  # noqa: E731
             self.addresses.ctypes.data, self.counts.ctypes.data, start, stop
         )
-        chunks = self.chunks(step, rows)
-        if len(chunks) > 1:
-            list(_threads().map(lambda chunk: call(*chunk), chunks))
-        else:
-            call(0, rows)
+        _shared_out(call, self.chunks(step, rows))
         for index in step.members:
             slot = "atom", index
             if slot in self.buffers and self.given(index) is None:
@@ -179,7 +192,7 @@ class _Run:
         if workers == 1 or not step.pairs or rows * atoms < PAIRS_FOR_THREADS:
             return [(0, rows)]
         blocks = -(-rows // block)
-        share = -(-blocks // (4 * workers)) * block
+        share = -(-blocks // (16 * workers)) * block
         return [(start, min(start + share, rows)) for start in range(0, rows, share)]
 
     def result(self, order: tuple[str, ...]) -> np.ndarray:

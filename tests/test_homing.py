@@ -6,9 +6,11 @@ import pytest
 import pushforward as pf
 from pushforward.verify.gauges import Labels
 from pushforward.verify.homing import Search, evolve, hop
+from pushforward.verify.noise import Noise
 from pushforward.verify.pinpoint import around
 from pushforward.verify.subject import Clock
 
+EXACT = Noise(0.0, 1.0, 1e-4, "float64")
 ENDLESS = 1e6  # seconds: these searches end by themselves
 
 
@@ -17,7 +19,7 @@ def search_of(response, dim, atoms=1):
         return [np.atleast_2d(response(place)) for place in places]
 
     domain = pf.Box([-1.0] * dim, [1.0] * dim)
-    return Search(respond, Labels(), domain, atoms, 1e-12, Clock(ENDLESS))
+    return Search(respond, Labels(), domain, atoms, EXACT, Clock(ENDLESS))
 
 
 def hidden(dim, atoms, seed):

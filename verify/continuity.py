@@ -29,12 +29,13 @@ from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
 from .pinpoint import STARTS, around, close_in, settles_not
+from .poles import followed
 from .steps import only_rounding
 from .subject import TOGETHER, Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
 
 _TURNS = 4000
-_CLOSINGS = {24: 1, 48: 2, 96: 1, 192: 2}
+_CLOSINGS = {24: 1, 48: 2, 96: 1, 192: 2, 384: 1, 768: 1, 1536: 2}
 """After so many paths, twice as many where they cost little, a singular measure of so many atoms is
 closed in on."""
 LIST_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -343,10 +344,12 @@ def _closing(
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
     at_once = subject.abreast(200, clock, STARTS)
-    found = close_in(respond, gauge, subject.domain, atoms, rng, clock.share(0.4), at_once)
+    found = close_in(respond, gauge, subject.domain, atoms, rng, clock.share(0.25), at_once)
     if found is None or not found.stays(noise.threshold, finest):
-        search = Search(respond, gauge, subject.domain, atoms, 0.01 * noise.threshold, clock)
-        centre = evolve(search, rng)
+        search = Search(respond, gauge, subject.domain, atoms, noise, clock)
+        centre = followed(search, rng)
+        if centre is None:
+            centre = evolve(search, rng)
         if centre is None:
             return None
         found = around(respond, gauge, subject.domain, centre, rng, clock, noise.threshold)

@@ -13,6 +13,7 @@ from .homing import Search, evolve, hop
 from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
 from .noise import Noise
 from .pinpoint import Closing, around
+from .poles import followed
 from .recipes import generic_weights, inside
 from .subject import Atoms, Clock, Stack, Subject, Unsupported
 from .trials import Outcome, Violation
@@ -88,10 +89,8 @@ def closing(
     tagged = _Tagged(subject, noise, rng, kind)
     finest = noise.resolution * subject.domain.diameter
     centre = None
-    for find in (hop, evolve):
-        search = Search(
-            tagged, Labels(), tagged.searched, kind.atoms, 0.01 * noise.threshold, clock
-        )
+    for find in (followed, hop, evolve):
+        search = Search(tagged, Labels(), tagged.searched, kind.atoms, noise, clock)
         centre = find(search, rng)
         if centre is None:
             continue

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..numeric import AbstractDomain
 from .gauges import Gauge
+from .noise import Noise
 from .recipes import inside
 from .subject import Clock
 
@@ -38,17 +39,19 @@ _AXES = 16
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is searched: responses of n atoms of a domain, and what counts as rounding.
-
-    `floor` is a bend that rounding makes; `clock` ends the search.
-    """
+    """What is searched: responses of n atoms of a domain, with their noise; `clock` ends it."""
 
     respond: Respond
     gauge: Gauge
     domain: AbstractDomain
     atoms: int
-    floor: float
+    noise: Noise
     clock: Clock
+
+    @property
+    def floor(self) -> float:
+        """A bend that says nothing."""
+        return 0.01 * self.noise.threshold
 
     @property
     def finest(self) -> float:
@@ -157,8 +160,15 @@ def _units(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 # -- an evolution strategy ---------------------------------------------------------------------
-def evolve(search: Search, rng: np.random.Generator) -> np.ndarray | None:
+def evolve(
+    search: Search, rng: np.random.Generator, start: tuple[np.ndarray, float] | None = None
+) -> np.ndarray | None:
     """Let a normal law of places drift and shrink to where the response bends most.
+
+    Args:
+        search: the responses.
+        rng: the source of all draws.
+        start: the centre (n, d) and the width of the law, by default somewhere and wide.
 
     Returns:
         The last positions (n, d), or None where the bends fade away, time is up, or there are more
@@ -167,7 +177,10 @@ def evolve(search: Search, rng: np.random.Generator) -> np.ndarray | None:
     domain, size = search.domain, search.size
     if size > MOST_EVOLVED:
         return None
-    law = _Law(domain.sample(rng, search.atoms), min(0.25, 0.4 / np.sqrt(size)) * domain.diameter)
+    if start is None:
+        wide = min(0.25, 0.4 / np.sqrt(size)) * domain.diameter
+        start = domain.sample(rng, search.atoms), wide
+    law = _Law(*start)
     fading = _Fading(law.width)
     for _ in range(100 + 80 * size):
         draws, root = law.draw(rng, 6 + 2 * size)

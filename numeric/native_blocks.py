@@ -47,6 +47,9 @@ half of them that a tile goes through stays there. What lasts for a tile is kept
 alone, in the first cache.
 """
 
+_MOST_WRITTEN_OUT = 16
+"""Up to so many components an inner product is written out: the loop would cost a tenth of it."""
+
 _FEWEST_TO_FETCH = 32
 """With so many components the atoms after those of a product are asked for before it."""
 
@@ -385,7 +388,8 @@ class BlockWriter(StepWriter):
         if n >= _FEWEST_TO_FETCH:
             yield f"  FETCH(f0 + {_ATOMS * n}, {_ATOMS * n});"
         yield f"  V {', '.join(f's{u}{a}' for u in block for a in places)};"
-        yield from indented(_first_and_more("c", str(n), component, 4))
+        unroll = n if n <= _MOST_WRITTEN_OUT else 4
+        yield from indented(_first_and_more("c", str(n), component, unroll))
         for a in places if offset else ():
             adds = " ".join(f"s{u}{a} += b;" for u in block)
             yield f"  {{ const V b = {offset(a)}; {adds} }}"  # pyright: ignore
@@ -484,7 +488,7 @@ class BlockWriter(StepWriter):
             yield loop
             yield f"  const T *f = {source} + j0 * {n} + c;"
             yield f"  V {', '.join(f's{u}{k}' for u, k in places)};"
-            yield from indented(_first_and_more("j", "j1 - j0", atom, 2))
+            yield from indented(_first_and_more("j", "j1 - j0", atom, 4))
             for u, k in places:
                 place = f"{self.place(target, u)}[{at}c + {k}]"
                 scaled = f"{place} * {self.place(scale, u)}" if scale else place

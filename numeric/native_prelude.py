@@ -219,23 +219,29 @@ INLINE V exp_reduced(V x, V *shifted) {
 /* 2^x for x <= 0, the weights of atoms: with n the nearest integer to x, 2^n p(x - n). From
    2^EXP2_LOW on they are zero, since p(0) is exactly one; a little above they are subnormal. The
    maximum leaves NaN, and then its low bits are zero. `count` vectors take each step together, so
-   that none waits for its own last result. */
+   that none waits for its own last result, and a constant is loaded once for all of them: two loads
+   a cycle would otherwise be as slow as the arithmetic. */
 INLINE void vexp2_nonpositive_of(V *x, const int count) {
-  V shifted[4], r[4], p[4];
+  V shifted[4], r[4], p[4], k = SPLAT(EXP2_LOW);
+  if (count > 1) IN_REGISTER(k);
   #pragma GCC unroll 4
-  for (int u = 0; u < count; ++u) x[u] = vmax(SPLAT(EXP2_LOW), x[u]);
+  for (int u = 0; u < count; ++u) x[u] = vmax(k, x[u]);
+  k = SPLAT(MAGIC);
+  if (count > 1) IN_REGISTER(k);
   #pragma GCC unroll 4
-  for (int u = 0; u < count; ++u) shifted[u] = x[u] + MAGIC;
+  for (int u = 0; u < count; ++u) shifted[u] = x[u] + k;
   #pragma GCC unroll 4
-  for (int u = 0; u < count; ++u) r[u] = shifted[u] - MAGIC;
+  for (int u = 0; u < count; ++u) r[u] = shifted[u] - k;
   #pragma GCC unroll 4
   for (int u = 0; u < count; ++u) r[u] = x[u] - r[u];
   #pragma GCC unroll 4
   for (int u = 0; u < count; ++u) p[u] = SPLAT(exp2_series[0]);
   #pragma GCC unroll 16
-  for (int k = 1; k < EXP2_TERMS; ++k) {
+  for (int term = 1; term < EXP2_TERMS; ++term) {
+    k = SPLAT(exp2_series[term]);
+    if (count > 1) IN_REGISTER(k);
     #pragma GCC unroll 4
-    for (int u = 0; u < count; ++u) p[u] = p[u] * r[u] + exp2_series[k];
+    for (int u = 0; u < count; ++u) p[u] = p[u] * r[u] + k;
   }
   #pragma GCC unroll 4
   for (int u = 0; u < count; ++u) x[u] = (V)((VI)p[u] + ((VI)shifted[u] << MANTISSA));

@@ -99,10 +99,13 @@ def test_the_last_bits_are_reached():
         lambda at: 1 / (1.01 + at[0, 0]),
         lambda at: at,
         lambda at: at - at,
+        lambda at: np.round(16 * at) / 16,
+        lambda at: np.tanh(500 * at).astype(np.float16).astype(float),
+        lambda at: np.where(at[0, 0] > 0.1, np.nan, at),
     ],
-    ids=["steep", "root", "wave", "pole outside", "linear", "constant"],
+    ids="steep root wave pole-outside linear constant steps short-type not-a-number".split(),
 )
-def test_singularities_of_analytic_responses_keep_their_distance(response):
+def test_nothing_is_found_where_nothing_is_singular(response):
     search = labels_of(response, pf.Ball(2))
     assert followed(search, np.random.default_rng(0)) is None
 

@@ -190,20 +190,24 @@ class _Lines:
         """The poles on [-1, 1] and around, and the sizes of their residues."""
         from scipy.interpolate import AAA
 
+        nothing = np.zeros(0, complex), np.zeros(0)
         values = values - values.mean()
         size = float(np.abs(values).max())
         noise = self.search.noise.value / self.frame[1] if self.frame else 0.0
         if not np.isfinite(size) or size <= max(1e3 * noise, 1e-13):
-            return np.zeros(0, complex), np.zeros(0)
-        with warnings.catch_warnings():
+            return nothing
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", RuntimeWarning)  # as near as so few terms come
-            found = AAA(
-                _CHEBYSHEV,
-                values / size,
-                rtol=max(1e-11, 30 * noise / size),
-                max_terms=TERMS,
-                clean_up=False,  # little residues are left out above
-            )
-            poles, residues = found.poles(), np.abs(found.residues())
+            try:
+                found = AAA(
+                    _CHEBYSHEV,
+                    values / size,
+                    rtol=max(1e-11, 30 * noise / size),
+                    max_terms=TERMS,
+                    clean_up=False,  # little residues are left out above
+                )
+                poles, residues = found.poles(), np.abs(found.residues())
+            except (ValueError, np.linalg.LinAlgError):  # on steps it may divide by zero
+                return nothing
         finite = np.isfinite(poles) & np.isfinite(residues)
         return poles[finite], residues[finite]

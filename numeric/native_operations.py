@@ -167,14 +167,25 @@ def sum_of_products(u: Array, v: Array) -> str:
 
 
 def _product(_: Instruction, out: Array, m: Array, n: Array) -> Iterator[str]:
+    """Four rows at a time, since a sum waits for its own last multiply-add."""
     rows, inner, columns = m.shape[0], m.shape[1], prod(n.shape[1:])
-    yield f"for (int a = 0; a < {rows}; ++a) for (int b = 0; b < {columns}; ++b) {{"
-    left, right = f"a * {inner} + ", f" * {columns} + b"
-    target = f"{out.name}[a * {columns} + b]"
-    yield from indented(
-        lines_for(inner, lambda c: f"{target} += {m.at(left + c)} * {n.at(c + right)};")
-    )
-    yield "}"
+    whole = rows // 4 * 4
+    for first, end, step in ((0, whole, 4), (whole, rows, 1)):
+        if first == end:
+            continue
+        loop = f"for (int a = {first}; a < {end}; a += {step})"
+        yield f"{loop} for (int b = 0; b < {columns}; ++b) {{"
+
+        def sums(c: str, step=step) -> str:
+            parts = (
+                f"{out.name}[(a + {k}) * {columns} + b] += "
+                f"{m.at(f'(a + {k}) * {inner} + {c}')} * {n.at(f'{c} * {columns} + b')};"
+                for k in range(step)
+            )
+            return f"{{ {' '.join(parts)} }}"
+
+        yield from indented(lines_for(inner, sums))
+        yield "}"
 
 
 def _outer(_: Instruction, out: Array, u: Array, v: Array) -> Iterator[str]:

@@ -179,11 +179,12 @@ class Bundle:
     def at(self, which: ArrayLike, ts: ArrayLike) -> Stack:
         """The measures of these segments at these parameters."""
         index, t = np.asarray(which), np.asarray(ts)[:, None]
-        points = inside(self.domain, self.points[index] + t[:, :, None] * self.steps[index])
-        if self.still.any():
+        points, steps = self.points.take(index, axis=0), self.steps.take(index, axis=0)
+        moved = inside(self.domain, points + t[:, :, None] * steps)
+        if np.count_nonzero(self.still):
             still = self.still[index]
-            points[still] = self.points[index[still]]
-        return points, self.weights[index] + t * self.changes[index]
+            moved[still] = points[still]
+        return moved, self.weights.take(index, axis=0) + t * self.changes.take(index, axis=0)
 
 
 def _padded(measures: Sequence[Atoms], atoms: int) -> Stack:

@@ -115,7 +115,7 @@ def in_order(first: Sequence[Atoms], second: Sequence[Atoms]) -> np.ndarray:
     owner = np.arange(len(sizes)).repeat(sizes)
     masses = np.bincount(owner, shares)
     order = np.lexsort((places @ _directions(places.shape[1])[-1], owner))
-    places, shares = places[order], (shares / masses[owner])[order]
+    places, shares = places.take(order, axis=0), (shares / masses.take(owner)).take(order)
     n = sum(len(w) for w in weights[: len(first)])
     ends, others = shares[:n].cumsum(), shares[n:].cumsum()
     pieces = np.concatenate([ends, others])
@@ -126,9 +126,13 @@ def in_order(first: Sequence[Atoms], second: Sequence[Atoms]) -> np.ndarray:
     i = np.minimum(ends.searchsorted(middles), n - 1)
     j = np.minimum(others.searchsorted(middles) + n, len(places) - 1)
     pair = np.minimum(middles.astype(int), len(first) - 1)
-    bounds = np.bincount(pair, pieces * lengths(places[i] - places[j]), len(first))
+    moves = lengths(places.take(i, axis=0) - places.take(j, axis=0))
+    bounds = np.bincount(pair, pieces * moves, len(first))
     mass, other = masses.reshape(2, -1)
-    return np.where(np.abs(mass - other) <= 1e-12 * np.maximum(mass, other), bounds, np.inf)
+    unequal = ~(np.abs(mass - other) <= 1e-12 * np.maximum(mass, other))
+    if np.count_nonzero(unequal):
+        bounds[unequal] = np.inf
+    return bounds
 
 
 def _transported(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> float:
@@ -183,7 +187,7 @@ def moved(first: Atoms | Stack, second: Atoms | Stack) -> Any:
     (x, a), (y, b) = first, second
     bound = (np.minimum(a, b) * lengths(x - y)).sum(axis=-1)
     exchanged = 0.5 * np.abs(a - b).sum(axis=-1)
-    if not exchanged.any():
+    if np.count_nonzero(exchanged) == 0:
         return bound
     return bound + exchanged * spread((np.concatenate([x, y], axis=-2), a))
 
@@ -198,7 +202,9 @@ def _on_a_line(x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray) -> fl
 
 def spread(atoms: Atoms | Stack) -> Any:
     """The diameter of the bounding box of the atoms."""
-    return np.linalg.norm(np.ptp(atoms[0], axis=-2), axis=-1)
+    points = atoms[0]
+    sides = np.maximum.reduce(points, axis=-2) - np.minimum.reduce(points, axis=-2)
+    return np.sqrt(np.add.reduce(sides * sides, axis=-1))
 
 
 def clusters(points: np.ndarray, tolerance: float) -> list[np.ndarray]:

@@ -100,28 +100,29 @@ class Moves(Gauge):
 
     def _wholly(self, triples: list[Triple], share: np.ndarray) -> list[Split]:
         points, weights = _stacked([image for triple in triples for image in triple])
-        x, y = _steps(points, share)
-        a, b = _steps(weights, share)
-        return [tuple(split) for split in moved((x, a), (y, b)).tolist()]
+        # a weight goes straight as a coordinate does
+        first, second = _steps(np.concatenate([points, weights[:, :, None]], axis=2), share)
+        rises = moved((first[..., :-1], first[..., -1]), (second[..., :-1], second[..., -1]))
+        return [tuple(split) for split in rises.tolist()]
 
 
 class Labels(Gauge):
     """Images (k, d') of chosen atoms, in the largest distance of one of them."""
 
     def apart(self, first: Sequence[Any], second: Sequence[Any]) -> np.ndarray:
-        return lengths(_joined(first) - _joined(second)).max(axis=-1)
+        return lengths(joined(first) - joined(second)).max(axis=-1)
 
     def _wholly(self, triples: list[Triple], share: np.ndarray) -> list[Split]:
-        x, y = _steps(_joined([images for triple in triples for images in triple]), share)
+        x, y = _steps(joined([images for triple in triples for images in triple]), share)
         return [tuple(split) for split in lengths(x - y).max(axis=-1).tolist()]
 
 
 def _stacked(images: Sequence[Any]) -> Stack:
     points, weights = zip(*images, strict=True)
-    return _joined(points), _joined(weights)
+    return joined(points), joined(weights)
 
 
-def _joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Arrays of one shape behind each other, much faster than `np.stack`."""
     return np.concatenate(arrays).reshape(len(arrays), *arrays[0].shape)
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .candidates import TokenMap
+from .gauges import joined
 from .noise import Noise, jitter
 from .steps import only_rounding
 from .subject import Atoms, Stack, Subject
@@ -106,11 +107,11 @@ def _off_masses(
     images = subject.push_each(zip(points, weights, strict=True))
     whole = [image for image in images if image and len(image[1]) == weights.shape[1]]
     if len(whole) == len(images):
-        places, masses = (np.array(part) for part in zip(*whole, strict=True))
+        places, masses = (joined(part) for part in zip(*whole, strict=True))
         at, off = carriers(weights, masses)
         total = (weights * heavy).sum(axis=1, keepdims=True)
         told = np.where(heavy, READABLE / (4 * weights.shape[1]) * total, NEAR * weights)
-        if (off <= told).all():
+        if np.count_nonzero(off <= told) == off.size:
             return list(_followed(places, _followed(at, follow)))
     return [
         None if image is None else _from_masses(noise, own, large, asked, image)

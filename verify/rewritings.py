@@ -89,10 +89,10 @@ class Ways:
     def written(self, stack: Stack, domain: AbstractDomain) -> Stack:
         """The measures in all ways; the place where no atom is lies in the domain."""
         points, weights = stack
-        places = points[..., self.table.index, :]
+        places = points.take(self.table.index, axis=-2)
         if self.names[-1] == "zero-weight":
             places[..., self.starts[-1], :] = inside(domain, _elsewhere(points))
-        return places, weights[..., self.table.index] * self.table.shares
+        return places, weights.take(self.table.index, axis=-1) * self.table.shares
 
     def parts(self, joined: Stack) -> list[Stack]:
         """The measures in each of the ways."""
@@ -103,8 +103,16 @@ class Ways:
 @lru_cache(maxsize=64)
 def ways(n: int, seed: int, lists: bool) -> Ways:
     """The same measure again, and written in other ways; lists cannot carry all of them."""
-    names = _OF_LISTS if lists else tuple(_TABLES)
-    tables = [_table(name, n, seed if name == "permute" else 0) for name in names]
+    plain = _plain_ways(n, _OF_LISTS if lists else tuple(_TABLES))
+    index = plain.table.index.copy()
+    index[plain.pieces[plain.names.index("permute")]] = _table("permute", n, seed).index
+    return Ways(plain.names, Table(index, plain.table.shares), plain.starts, plain.pieces)
+
+
+@lru_cache(maxsize=32)
+def _plain_ways(n: int, names: tuple[str, ...]) -> Ways:
+    """The ways for one seed: another one changes nothing but the order of the atoms permuted."""
+    tables = [_table(name, n, 0) for name in names]
     ends = np.cumsum([len(table.index) for table in tables])
     starts = np.append(0, ends[:-1])
     joined = Table(

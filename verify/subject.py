@@ -177,13 +177,20 @@ class Subject:
             values = self._compiled(points, weights, x)
             if values is not None:
                 return values
-        return np.array(self.query_each(list(zip(points, weights, x, strict=True))))
+        _, values = self._queried(list(zip(points, weights, x, strict=True)))
+        return values.reshape(len(x), x.shape[1], values.shape[1])
 
     def query_each(self, asked: Sequence[tuple[np.ndarray, ...]]) -> list[np.ndarray]:
         """Images (m, d') of queries for each (points, weights, queries) of an in-context map.
 
         What is usual is looked at for all of them at once.
         """
+        return self._queried(asked)[0]
+
+    def _queried(
+        self, asked: Sequence[tuple[np.ndarray, ...]]
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """The images, and all of them in one array (sum of m, d')."""
         images: list[np.ndarray] = []
         with np.errstate(all="ignore"):
             for points, weights, x in asked:
@@ -192,10 +199,11 @@ class Subject:
                 if usual:
                     self.dtypes.add("float64")
                 images.append(out.copy() if usual else self._rows(out, len(x), (points, weights)))
-        if not np.isfinite(np.concatenate(images)).all():
+        values = np.concatenate(images)
+        if np.count_nonzero(np.isfinite(values)) < values.size:
             first = int(np.argmin([np.isfinite(image).all() for image in images]))
             raise Undefined(_NOT_FINITE, (asked[first][0], asked[first][1]))
-        return images
+        return images, values
 
     def _compiled(self, points: np.ndarray, weights: np.ndarray, x: np.ndarray) -> Any:
         """The values in one call of compiled C; None where there is no such form."""
@@ -362,7 +370,7 @@ class Subject:
                 atoms,
             )
         points = self._rows(out[0], len(weights), atoms)
-        positive, count = weights > 0, len(weights)
+        positive, count = weights > 0.0, len(weights)
         if np.count_nonzero(np.isfinite(weights)) < count:
             raise Undefined("the function returned a weight that is not finite", atoms)
         if count and np.count_nonzero(positive) == count:

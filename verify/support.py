@@ -72,7 +72,7 @@ def _carried_by_rows(subject: Subject, points: np.ndarray) -> None:
     """
     with suppress(Undefined):
         weights, _ = _tags(points.shape[1], lists=False)
-        subject.push_rows(points, np.broadcast_to(weights, points.shape[:2]))
+        subject.push_rows(points, weights[None].repeat(len(points), axis=0))
 
 
 @lru_cache(maxsize=32)
@@ -90,11 +90,14 @@ def _list_weights(atoms: int) -> np.ndarray:
 
 def _distinct(points: np.ndarray) -> list[np.ndarray]:
     """Of each of several sets (b, n, d) the different rows, in lexicographic order."""
-    order = np.lexsort(np.moveaxis(points, 2, 0)[::-1], axis=1)
-    rows = np.take_along_axis(points, order[:, :, None], axis=1)
+    order = np.lexsort(points.transpose(2, 0, 1)[::-1], axis=1)
+    rows = points[np.arange(len(points))[:, None], order]
     fresh = np.ones(rows.shape[:2], dtype=bool)
     fresh[:, 1:] = (rows[:, 1:] != rows[:, :-1]).any(axis=2)
-    return [atoms if new.all() else atoms[new] for atoms, new in zip(rows, fresh, strict=True)]
+    whole = np.logical_and.reduce(fresh, axis=1).tolist()
+    return [
+        atoms if own else atoms[new] for atoms, new, own in zip(rows, fresh, whole, strict=True)
+    ]
 
 
 def _each_carried(weights: np.ndarray, masses: np.ndarray, tolerance: float) -> bool:

@@ -8,16 +8,16 @@ of a block makes in a tile of atoms, before the next group comes to it,
     scalars    what is made of them for each pair: exponents, weights, coefficients
     sums       of coefficients times atom vectors, rows by components
 
-The first and the last are products of small matrices, written out so that a part of the result
-lies in registers: for each number that is loaded there are two multiply-adds or more.
+The first and the last are products of small matrices.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 
 from .native_interleaved import ATOM_LOOP, INTERLEAVED, InterleavedWriter
 from .native_moments import Moment, TileMoment, moment_lines
 from .native_operations import Array, indented, lines_for
+from .native_products import COMPONENTS, VECTORS, Atoms, inner_products, weighted_sums
 from .native_source import MOST_KEPT, Kernel, StepWriter, Tables
 from .native_sums import (
     TILE,
@@ -32,26 +32,14 @@ from .program import Axis, Program, Use, value_operands
 from .schedule import Step, operand_row, schedule
 from .shapes import Shape
 
-VECTORS = 3
-"""Vectors of rows that a product takes together."""
-
-_ATOMS, _COMPONENTS = 4, 4
-"""Of a matrix product, `VECTORS` times this many results lie in registers."""
-
 _MOST_GROUPS, _MOST_IN_BLOCK = 16, 2**14
 """The groups of vectors in a block, and the vectors that all of them together keep.
 
-Atoms come from beyond the second cache, which other cores share, once a block. So a block has as
-many rows as that cache holds: its vectors have half a megabyte where they have 32 bytes, and the
-half of them that a tile goes through stays there. What lasts for a tile is kept for one group
-alone, in the first cache.
+Once a block, the atoms come from the third cache or from memory, where other cores work too. So a
+block has as many rows as the second cache holds: its vectors have half a megabyte where they have
+32 bytes, and the half of them that a tile goes through stays there. What lasts for a tile is kept
+for one group alone, in the first cache.
 """
-
-_MOST_WRITTEN_OUT = 16
-"""Up to so many components an inner product is written out: the loop would cost a tenth of it."""
-
-_FEWEST_TO_FETCH = 32
-"""With so many components the atoms after those of a product are asked for before it."""
 
 _MOST_FOR_TILE = 32
 """With more components a tile has half as many atoms, so that it stays in the cache."""
@@ -155,6 +143,9 @@ class BlockWriter(StepWriter):
     def place(self, name: str, u: int | str) -> str:
         """What vector u of the group has of a name."""
         return f"{name}_at(g + {u})"
+
+    def places(self, name: str) -> list[str]:
+        return [self.place(name, u) for u in range(self.group)]
 
     def declare(
         self, lines: list[str], shape: Shape, prefix: str = "v", zero: bool = True
@@ -312,8 +303,10 @@ class BlockWriter(StepWriter):
             name = self.keep_in_tile(self.name("dot"), self.tile)
             vector, atoms = self.row_value(found[0]).name, found[1]
             lines = list(
-                self.inner_products(
-                    vector, atoms, lambda u, a: f"{self.place(name, u)}[j - j0 + {a}]"
+                inner_products(
+                    self.places(vector),
+                    self.factor(atoms),
+                    lambda u, a: f"{self.place(name, u)}[j - j0 + {a}]",
                 )
             )
             self.stages[index, row] = Array(f"(&{name}[j - j0])", (), True), lines
@@ -332,9 +325,9 @@ class BlockWriter(StepWriter):
         vector, atoms = found
         logs = self.tables.slot("logs", law.over.owner)
         lines = list(
-            self.inner_products(
-                self.scaled(vector).name,
-                atoms,
+            inner_products(
+                self.places(self.scaled(vector).name),
+                self.factor(atoms),
                 lambda u, a: f"{self.place(f'{law.name}_exponents', u)}[j - j0 + {a}]",
                 lambda a: f"SPLAT({logs}[j + {a} < j1 ? j + {a} : j])",
                 (lambda u: self.place(f"{law.name}_tile", u)) if is_new else None,
@@ -357,50 +350,6 @@ class BlockWriter(StepWriter):
         """The instruction of a tensor that depends on the atom alone, if it is long enough."""
         long_enough = self.tables.components(use.index) >= _FEWEST
         return use.index if long_enough and self.is_of_atom(use, row) else None
-
-    def inner_products(
-        self,
-        vector: str,
-        atoms: int,
-        target: Callable[[int, int], str],
-        offset: Callable[[int], str] | None = None,
-        largest: Callable[[int], str] | None = None,
-    ) -> Iterator[str]:
-        """The inner products of the vectors of a block with the atoms of a tile.
-
-        Places after the last atom of the tile get the value of one within. `offset` is added, and
-        `largest` rises to the largest.
-        """
-        n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
-        self.products += 1
-        block, places = range(self.group), range(_ATOMS)
-
-        def component(c: str, sign: str) -> Iterator[str]:
-            for u in block:
-                yield f"V row{u} = {self.place(vector, u)}[{c}]; IN_REGISTER(row{u});"
-            for a in places:
-                products = " ".join(f"s{u}{a} {sign} row{u} * b;" for u in block)
-                yield f"{{ const V b = SPLAT(f{a}[{c}]); {products} }}"
-
-        yield f"for (long j = j0; j < j1; j += {_ATOMS}) {{"
-        for a in places:
-            yield f"  const T *f{a} = {source} + (j + {a} < j1 ? j + {a} : j) * {n};"
-        if n >= _FEWEST_TO_FETCH:
-            yield f"  FETCH(f0 + {_ATOMS * n}, {_ATOMS * n});"
-        yield f"  V {', '.join(f's{u}{a}' for u in block for a in places)};"
-        unroll = n if n <= _MOST_WRITTEN_OUT else 4
-        yield from indented(_first_and_more("c", str(n), component, unroll))
-        for a in places if offset else ():
-            adds = " ".join(f"s{u}{a} += b;" for u in block)
-            yield f"  {{ const V b = {offset(a)}; {adds} }}"  # pyright: ignore
-        for u in block:
-            for a in places:
-                yield f"  {target(u, a)} = s{u}{a};"
-            if largest:
-                pairs = " ".join(f"s{u}{a} = vmax(s{u}{a}, s{u}{a + 1});" for a in (0, 2))
-                yield f"  {pairs} s{u}0 = vmax(s{u}0, s{u}2);"
-                yield f"  {largest(u)} = vmax(s{u}0, {largest(u)});"
-        yield "}"
 
     # ---- sums of coefficients times tensors of the atom
 
@@ -463,37 +412,22 @@ class BlockWriter(StepWriter):
     ) -> Iterator[str]:
         """`total[c] += sum_j coefficient_j * atom_j[c]` over a tile, from component `first` on."""
         assert task.total is not None
-        n, source = self.tables.components(atoms), self.tables.slot("atom", atoms)
-        self.products += 1
-        whole = n // _COMPONENTS * _COMPONENTS
         scale, target = task.scale(new), task.total.name
         in_tile = isinstance(task, Mean) and task.centre is not None
         if in_tile:
-            target = self.keep_in_tile(task.tile.name, n)
-        for width, loop in (
-            (_COMPONENTS, f"for (int c = {first}; c < {whole}; c += {_COMPONENTS}) {{"),
-            (n - whole, f"{{ const int c = {whole};"),
-        ):
-            if not width or (width == _COMPONENTS and not whole):
-                continue
-            places = [(u, k) for u in range(self.group) for k in range(width)]
+            target = self.keep_in_tile(task.tile.name, self.tables.components(atoms))
 
-            def atom(j: str, sign: str, width=width) -> Iterator[str]:
-                for u in range(self.group):
-                    yield f"V p{u} = {self.place(buffer, u)}[{j}]; IN_REGISTER(p{u});"
-                for k in range(width):
-                    adds = " ".join(f"s{u}{k} {sign} p{u} * b;" for u in range(self.group))
-                    yield f"{{ const V b = SPLAT(f[{j} * {n} + {k}]); {adds} }}"
+        def add(u: int, c: str, part: str) -> str:
+            place = f"{self.place(target, u)}[{at}{c}]"
+            scaled = f"{place} * {self.place(scale, u)}" if scale else place
+            return f"{place} = {part};" if in_tile else f"{place} = {scaled} + {part};"
 
-            yield loop
-            yield f"  const T *f = {source} + j0 * {n} + c;"
-            yield f"  V {', '.join(f's{u}{k}' for u, k in places)};"
-            yield from indented(_first_and_more("j", "j1 - j0", atom, 4))
-            for u, k in places:
-                place = f"{self.place(target, u)}[{at}c + {k}]"
-                scaled = f"{place} * {self.place(scale, u)}" if scale else place
-                yield f"  {place} = s{u}{k};" if in_tile else f"  {place} = {scaled} + s{u}{k};"
-            yield "}"
+        return weighted_sums(self.places(buffer), self.factor(atoms), add, first)
+
+    def factor(self, atoms: int) -> Atoms:
+        """The vectors of the atoms as a factor of a product of matrices."""
+        self.products += 1
+        return Atoms(self.tables.slot("atom", atoms), self.tables.components(atoms))
 
     def moment_product(
         self, task: Moment, loop: Loop, new: list[Law]
@@ -562,7 +496,7 @@ class BlockWriter(StepWriter):
             "}",
         ]
         # Of a symmetric matrix, the part on and above the diagonal, in whole groups of columns.
-        start = f"a / {_COMPONENTS} * {_COMPONENTS}" if left == right else "0"
+        start = f"a / {COMPONENTS} * {COMPONENTS}" if left == right else "0"
         lines = [
             f"for (int a = 0; a < {rows}; ++a) {{",
             *indented(coefficients),
@@ -578,16 +512,6 @@ class BlockWriter(StepWriter):
             self.merges += [*centred, *task.merge(symmetric=left == right)]
             return lines, copied
         return lines, [*centred, *copied]
-
-
-def _first_and_more(
-    variable: str, count: str, lines: Callable[[str, str], Iterable[str]], unroll: int
-) -> Iterator[str]:
-    """The lines for the first index, which begin sums, and for the others, which add to them."""
-    yield from ["{", *indented(lines("0", "=")), "}"]
-    yield f"#pragma GCC unroll {unroll}"
-    yield f"for (long {variable} = 1; {variable} < {count}; ++{variable}) {{"
-    yield from [*indented(lines(variable, "+=")), "}"]
 
 
 def _size(n: int) -> str:

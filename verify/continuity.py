@@ -154,7 +154,7 @@ def _crossed(
         if _moves_rows(subject):
             points, weights = bundle.at(which, ts)
             return list(zip(subject.push_rows(points, weights), weights, strict=True))
-        return [_pushed(subject, segments[k].at(t)) for k, t in zip(which, ts, strict=True)]
+        return subject.push_each(segments[k].at(t) for k, t in zip(which, ts, strict=True))
 
     floor = max(20 * noise.value, 1e-12 * noise.diameter)
     gauge = Moves() if _moves_rows(subject) else Distances(noise.value)
@@ -278,7 +278,7 @@ def _leaving(
             points, weights = bundle.at(np.zeros(len(ts), dtype=int), ts)
             images: Any = zip(subject.push_rows(points, weights), weights, strict=True)
         else:
-            images = [_pushed(subject, segment.at(float(t))) for t in ts]
+            images = subject.push_each(segment.at(float(t)) for t in ts)
         return [None if i is None else gap(i, start, small=noise.value) for i in images]
 
     finest = 10.0**segment.finest * segment.shift()
@@ -334,11 +334,11 @@ def _closing(
     """Close in on a measure of one or two atoms around which the image does not settle."""
     weights = np.full(atoms, 1 / atoms)
 
-    def respond(places: np.ndarray) -> list[Atoms]:
+    def respond(places: np.ndarray) -> list[Any]:
         if _moves_rows(subject):
             images = subject.push_rows(places, np.broadcast_to(weights, places.shape[:2]))
             return [(image, weights) for image in images]
-        return [subject.push(points, weights) for points in places]
+        return subject.push_each((points, weights) for points in places)
 
     gauge = Moves() if _moves_rows(subject) else Distances(0.0)
     finest = noise.resolution * subject.domain.diameter

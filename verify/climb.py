@@ -198,17 +198,16 @@ def _gradient(
     basis, count = _steps(points)
     step = _step(response)
     axes = _axes(d, rng)
-    rows: list[np.ndarray] = []
+    changes: list[np.ndarray] = []
     for some in np.array_split(np.arange(count), -(-count * len(axes) * n * d // _NUMBERS)):
         moves = step * basis[some][:, None, :, None] * axes[None, :, None, :]
         values = response(inside(response.subject.domain, points + moves.reshape(-1, n, d)))
         read = [value for value in values if value is not None]
         if len(read) < len(values):
             return None
-        rows += [(value - base).ravel() for value in read]
-    slopes = (
-        np.array(rows).reshape(count, len(axes), -1) / (step * basis.sum(axis=1))[:, None, None]
-    )
+        changes.append(np.array(read) - base)
+    slopes = np.concatenate(changes).reshape(count, len(axes), -1)
+    slopes /= (step * basis.sum(axis=1))[:, None, None]
     size = np.linalg.norm(slopes, axis=1)
     component = int(np.argmax(size.max(axis=0)))
     direction = np.einsum("kn,ka,ad->nd", basis, slopes[:, :, component], axes)
@@ -260,7 +259,8 @@ def _rise(values: list[np.ndarray | None]) -> float:
     read = [value for value in values if value is not None]
     if len(read) < len(values):
         return 0.0
-    return float(np.linalg.norm([label_distance(read[0], value) for value in read[1:]]))
+    changes = np.linalg.norm(np.array(read[1:]) - read[0], axis=2)
+    return float(np.linalg.norm(changes.max(axis=1)))
 
 
 def _smoothings(points: np.ndarray) -> list[np.ndarray]:

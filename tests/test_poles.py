@@ -38,7 +38,7 @@ def swing(step):
 
 def ends(search, starts=12):
     found = (follow(search, np.random.default_rng(seed)) for seed in range(starts))
-    return (place for place, _ in filter(None, found))
+    return (place for place, radius in filter(None, found) if radius < 1e-6)
 
 
 DOMAINS = [pf.Box([-1.0] * 2, [1.0] * 2), pf.Ball(3), pf.Simplex(3), pf.Sphere(3)]

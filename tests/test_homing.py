@@ -7,7 +7,7 @@ import pushforward as pf
 from pushforward.verify.gauges import Labels
 from pushforward.verify.homing import Search, evolve, hop
 from pushforward.verify.noise import Noise
-from pushforward.verify.pinpoint import around
+from pushforward.verify.pinpoint import around, lasts
 from pushforward.verify.subject import Clock
 
 EXACT = Noise(0.0, 1.0, 1e-4, "float64")
@@ -101,6 +101,8 @@ def test_searches_give_up_where_bends_fade(response):
         (lambda r: np.sin(np.log(r)) / np.log(3 + 1 / r), False),
         (lambda r: 1 / np.log(np.log(20 + 1 / r)), False),
         (lambda r: np.sin(np.log(max(r, 1e-5))), False),
+        (lambda r: r**0.02, False),
+        (lambda r: r**0.02 * np.sin(3 * np.log(r)), False),
     ],
 )
 @pytest.mark.parametrize("seed", [0, 1])
@@ -109,7 +111,9 @@ def test_only_what_never_settles_stays(modulus, stays, seed):
     search = search_of(lambda at: modulus(max(np.linalg.norm(at - place), 1e-300)), 2)
     rng = np.random.default_rng(seed)
     found = around(search.respond, Labels(), search.domain, place, rng, search.clock)
-    assert found.stays(1e-6, 2e-15 * search.domain.diameter) == stays
+    finest = 2e-15 * search.domain.diameter
+    last = lasts(search.respond, Labels(), search.domain, place, rng, search.clock, finest)
+    assert (found.stays(1e-6, finest) and last) == stays
 
 
 @pytest.mark.parametrize(

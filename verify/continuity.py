@@ -28,7 +28,7 @@ from .homing import Search, evolve
 from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
-from .pinpoint import STARTS, around, close_in, settles_not
+from .pinpoint import STARTS, around, close_in, lasts, settles_not
 from .poles import followed
 from .steps import only_rounding
 from .subject import TOGETHER, Atoms, Clock, Subject, Unsupported
@@ -354,6 +354,8 @@ def _closing(
             return None
         found = around(respond, gauge, subject.domain, centre, rng, clock, noise.threshold)
     if not found.stays(noise.threshold, finest):
+        return None
+    if not lasts(respond, gauge, subject.domain, found.centre, rng, clock, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
     if not settles_not(found.radii, exact, noise.threshold, finest):

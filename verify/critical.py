@@ -12,7 +12,7 @@ from .gauges import Labels
 from .homing import Search, evolve, hop
 from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
 from .noise import Noise
-from .pinpoint import Closing, around
+from .pinpoint import Closing, around, lasts
 from .poles import followed
 from .recipes import generic_weights, inside
 from .subject import Atoms, Clock, Stack, Subject, Unsupported
@@ -96,7 +96,9 @@ def closing(
             continue
         found = around(tagged, Labels(), tagged.searched, centre, rng, clock, noise.threshold)
         violation = None
-        if found.stays(noise.threshold, finest):
+        if found.stays(noise.threshold, finest) and lasts(
+            tagged, Labels(), tagged.searched, centre, rng, clock, finest
+        ):
             violation = _closed_in(subject, noise, found, tagged)
         if violation is not None:
             return violation, []

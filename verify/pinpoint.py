@@ -31,9 +31,9 @@ KNOTS = 9
 HALVINGS = 5
 SHRINK = 0.2
 FADES = 1 / 16
-PROBES, MORE_PROBES = 6, 24
+PROBES, MORE_PROBES = 6, 40
 LAST_BITS = 32.0
-LASTS = 0.93
+LASTS = 0.96
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def lasts(
     """Whether the variation around a place does not fall at all, as many more points tell.
 
     The largest variation over the finer half of the radii, from 2^-22 of the domain down, is at
-    least 0.93 of that over the coarser half: of `r^a` it is about `10^(-3.3 a)`, so that `r^0.01` is
+    least 0.96 of that over the coarser half: of `r^a` it is `10^(-3.3 a)` or so, and `r^0.005` is
     not told from a jump. False where no time is left.
     """
     radius, seen = 2.0**-22 * domain.diameter, []

@@ -17,6 +17,7 @@ from pushforward.verify.paths import crossings
 from pushforward.verify.recipes import EDITS, LAWS, Recipe
 from pushforward.verify.rewritings import ways
 from pushforward.verify.subject import Clock, Subject, Undefined
+from pushforward.verify.trials import MOST_ATOMS, affordable_sizes
 from pushforward.verify.well_defined import check_well_defined
 
 x, y, mu = Point("x"), Point("y"), Measure("mu")
@@ -216,3 +217,16 @@ def test_a_function_is_asked_for_many_images_as_for_each():
     with pytest.raises(Undefined) as found:
         subject.push_rows(points, weights)
     assert np.array_equal(found.value.atoms[0], points[17])
+
+
+def test_images_of_too_many_atoms_are_not_asked_for():
+    """Comparing them would take longer than all calls."""
+
+    def pairs(points, weights):
+        images = (points[:, None] + points[None]).reshape(-1, points.shape[1]) / 2
+        return images, np.outer(weights, weights).ravel()
+
+    sizes, failed = affordable_sizes(Subject(pf.MeasureMap(pairs, BALL)), Clock(1e6), 0)
+    assert failed is None and sizes[-1] ** 2 == MOST_ATOMS
+    alike = pf.MeasureMap(lambda points, weights: (points, weights), BALL)
+    assert affordable_sizes(Subject(alike), Clock(1e6), 0)[0][-1] == 4096

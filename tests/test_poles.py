@@ -28,7 +28,7 @@ def direction(step):
 
 
 def steep(at):
-    return np.tanh(6 * np.cumsum(at))
+    return np.tanh(2 * np.cumsum(at))
 
 
 def swing(step):
@@ -36,7 +36,7 @@ def swing(step):
     return np.sin(3 * np.log(size)) if size > 0 else 0.0
 
 
-def ends(search, starts=12):
+def ends(search, starts=60):
     found = (follow(search, np.random.default_rng(seed)) for seed in range(starts))
     return (place for place, radius in filter(None, found) if radius < 1e-6)
 
@@ -74,7 +74,7 @@ def test_images_in_any_order_are_read():
         images = []
         for at in places:
             order = rng.permutation(len(at))
-            moved = steep(at).reshape(at.shape) + SMALL * direction(at.mean(axis=0) - place)
+            moved = np.tanh(2 * at) + SMALL * direction(at.mean(axis=0) - place)
             images.append((moved[order], np.full(len(at), 1 / len(at))))
         return images
 
@@ -127,6 +127,11 @@ def test_a_kink_is_left_to_fade():
         found = follow(search, np.random.default_rng(seed))
         if found is not None:
             assert evolve(search, np.random.default_rng(seed), (found[0], 10 * found[1])) is None
+
+
+def test_a_domain_of_one_point_has_no_lines():
+    search = labels_of(steep, pf.Box([0.5, 0.5], [0.5, 0.5]))
+    assert followed(search, np.random.default_rng(0)) is None
 
 
 def test_time_ends_the_search():

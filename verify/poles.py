@@ -121,14 +121,14 @@ class _Lines:
 
     def direction(self, at: np.ndarray) -> np.ndarray:
         """Towards a random place, made orthogonal to the directions taken before, while it can."""
-        step = self.search.domain.sample(self.rng, self.search.atoms) - at
-        size = float(np.linalg.norm(step))
+        towards = self.search.domain.sample(self.rng, self.search.atoms) - at
+        step = towards
         for other in self.taken:
             step = step - np.vdot(other, step) * other
-        if len(self.taken) == self.search.size or np.linalg.norm(step) <= 1e-6 * size:
+        if np.linalg.norm(step) <= 1e-6 * np.linalg.norm(towards):  # all directions are taken
             self.taken.clear()
-            return self.direction(at)
-        self.taken.append(step / np.linalg.norm(step))
+            step = towards
+        self.taken.append(step / max(float(np.linalg.norm(step)), 1e-300))
         return self.taken[-1]
 
     def poles(self, at: np.ndarray, direction: np.ndarray, most: float) -> np.ndarray | None:
@@ -164,7 +164,7 @@ class _Lines:
         held = np.reshape(domain.contains(places.reshape(-1, domain.dim)), (len(ends), -1))
         held = np.all(held, axis=1)
         if not np.any(held):
-            ahead = min(most, 0.25 * domain.diameter)
+            ahead = min(most, 0.5 * domain.diameter)
             return ahead, ahead
         return _longest(held[: len(_GRID)], most), _longest(held[len(_GRID) :], most)
 

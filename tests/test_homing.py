@@ -110,9 +110,9 @@ def test_only_what_never_settles_stays(modulus, stays, seed):
     place = np.array([[0.3, -0.2]])
     search = search_of(lambda at: modulus(max(np.linalg.norm(at - place), 1e-300)), 2)
     rng = np.random.default_rng(seed)
-    found = around(search.respond, Labels(), search.domain, place, rng, search.clock)
+    found = around(search, place, rng)
     finest = 2e-15 * search.domain.diameter
-    last = lasts(search.respond, Labels(), search.domain, place, rng, search.clock, finest)
+    last = lasts(search, place, rng, finest)
     assert (found.stays(1e-6, finest) and last) == stays
 
 
@@ -128,5 +128,5 @@ def test_a_slow_response_that_vanishes_exactly_in_the_last_bits_settles(modulus)
 
     for seed in range(4):
         search, rng = search_of(response, 2, 2), np.random.default_rng(seed)
-        found = around(search.respond, Labels(), search.domain, place, rng, search.clock)
+        found = around(search, place, rng)
         assert not found.stays(1e-6, 2e-15 * search.domain.diameter)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count, islice
 from typing import Any
 
@@ -344,18 +345,18 @@ def _closing(
     finest = noise.resolution * subject.domain.diameter
     rng = np.random.default_rng([*seed, 16])
     at_once = subject.abreast(200, clock, STARTS)
-    found = close_in(respond, gauge, subject.domain, atoms, rng, clock.share(0.25), at_once)
+    search = Search(respond, gauge, subject.domain, atoms, noise, clock)
+    found = close_in(replace(search, clock=clock.share(0.25)), rng, at_once)
     if found is None or not found.stays(noise.threshold, finest):
-        search = Search(respond, gauge, subject.domain, atoms, noise, clock)
         centre = followed(search, rng)
         if centre is None:
             centre = evolve(search, rng)
         if centre is None:
             return None
-        found = around(respond, gauge, subject.domain, centre, rng, clock, noise.threshold)
+        found = around(search, centre, rng, noise.threshold)
     if not found.stays(noise.threshold, finest):
         return None
-    if not lasts(respond, gauge, subject.domain, found.centre, rng, clock, finest):
+    if not lasts(search, found.centre, rng, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
     if not settles_not(found.radii, exact, noise.threshold, finest):

@@ -89,16 +89,14 @@ def closing(
     tagged = _Tagged(subject, noise, rng, kind)
     finest = noise.resolution * subject.domain.diameter
     centre = None
+    search = Search(tagged, Labels(), tagged.searched, kind.atoms, noise, clock)
     for find in (followed, hop, evolve):
-        search = Search(tagged, Labels(), tagged.searched, kind.atoms, noise, clock)
         centre = find(search, rng)
         if centre is None:
             continue
-        found = around(tagged, Labels(), tagged.searched, centre, rng, clock, noise.threshold)
+        found = around(search, centre, rng, noise.threshold)
         violation = None
-        if found.stays(noise.threshold, finest) and lasts(
-            tagged, Labels(), tagged.searched, centre, rng, clock, finest
-        ):
+        if found.stays(noise.threshold, finest) and lasts(search, centre, rng, finest):
             violation = _closed_in(subject, noise, found, tagged)
         if violation is not None:
             return violation, []

@@ -9,7 +9,7 @@ again elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
@@ -19,12 +19,9 @@ import numpy as np
 
 from ..numeric import AbstractDomain
 from .curves import in_step
-from .gauges import Gauge
+from .homing import Search
 from .recipes import inside
 from .subject import Clock
-
-Respond = Callable[[np.ndarray], list[Any]]
-"""The responses at positions (k, n, d) of the atoms, None where one cannot be read."""
 
 STARTS = 8
 KNOTS = 9
@@ -78,78 +75,60 @@ def settles_not(
     return fine > floor and fine >= 0.85 * earlier
 
 
-def lasts(
-    respond: Respond,
-    gauge: Gauge,
-    domain: AbstractDomain,
-    centre: np.ndarray,
-    rng: np.random.Generator,
-    clock: Clock,
-    finest: float,
-) -> bool:
+def lasts(search: Search, centre: np.ndarray, rng: np.random.Generator, finest: float) -> bool:
     """Whether the variation around a place does not fall at all, as many more points tell.
 
     The largest variation over the finer half of the radii, from 2^-22 of the domain down, is at
     least 0.96 of that over the coarser half: of `r^a` it is `10^(-3.3 a)` or so, and `r^0.005` is
     not told from a jump. False where no time is left.
     """
-    radius, seen = 2.0**-22 * domain.diameter, []
+    radius, seen = 2.0**-22 * search.domain.diameter, []
     while radius >= LAST_BITS * finest:
-        if clock.whole.left <= 0:
+        if search.clock.whole.left <= 0:
             return False
-        variation = _variation(respond, gauge, centre, radius, domain, rng, MORE_PROBES)
+        variation = _variation(search, centre, radius, rng, MORE_PROBES)
         seen.append(variation[0] if variation is not None else 0.0)
         radius *= 0.5
     half = len(seen) // 2
     return half > 0 and max(seen[half:]) >= LASTS * max(seen[:half])
 
 
-def close_in(
-    respond: Respond,
-    gauge: Gauge,
-    domain: AbstractDomain,
-    atoms: int,
-    rng: np.random.Generator,
-    clock: Clock,
-    at_once: int = 1,
-) -> Closing | None:
+def close_in(search: Search, rng: np.random.Generator, at_once: int = 1) -> Closing | None:
     """Find a place of n atoms around which the response bends at every scale.
 
     Args:
-        respond: the responses at positions (k, n, d), each None where it cannot be read.
-        gauge: tells how far the second of three responses is from straight; where it cannot, the
-            distance of the outer two counts.
-        domain: where the atoms live.
-        atoms: their number n.
+        search: the responses; where the gauge cannot tell how far the second of three is from
+            straight, the distance of the outer two counts.
         rng: the source of the starts and of the lines.
-        clock: ends the search.
         at_once: how many starts to follow side by side.
 
     Returns:
         Ever smaller balls around the place; None where the response gets straight everywhere.
     """
-
+    domain = search.domain
     lines: dict[int, list[Any]] = {}
 
     def answer(asked: list[tuple[int, Look]]) -> list[list[float]]:
         places = np.concatenate([look.places for _, look in asked])
-        responses = iter(respond(inside(domain, places)))
+        responses = iter(search.respond(inside(domain, places)))
         triples, shares = [], []
         for number, look in asked:
             line = lines[number] = [] if look.begins else lines[number]
             line += islice(responses, len(look.places))
             triples += [tuple(line[k] for k in third) for third in look.thirds]
             shares += look.shares
-        bends = iter(gauge.bends(triples, shares))
+        bends = iter(search.gauge.bends(triples, shares))
         return [list(islice(bends, len(look.thirds))) for _, look in asked]
 
     seeds = rng.integers(2**31, size=STARTS)
     for k in range(0, STARTS, at_once):
         own = [np.random.default_rng(int(seed)) for seed in seeds[k : k + at_once]]
-        starts = [_homed(domain, domain.sample(each, atoms), each, clock) for each in own]
+        starts = [
+            _homed(domain, domain.sample(each, search.atoms), each, search.clock) for each in own
+        ]
         centre = next((at for at in in_step(starts, answer) if at is not None), None)
         if centre is not None:
-            return around(respond, gauge, domain, centre, rng, clock)
+            return around(search, centre, rng)
     return None
 
 
@@ -228,23 +207,18 @@ def _most_bent(
 
 
 def around(
-    respond: Respond,
-    gauge: Gauge,
-    domain: AbstractDomain,
-    centre: np.ndarray,
-    rng: np.random.Generator,
-    clock: Clock,
-    floor: float = 0.0,
+    search: Search, centre: np.ndarray, rng: np.random.Generator, floor: float = 0.0
 ) -> Closing:
     """The variation of a response in ever smaller balls around one place, while time lasts.
 
     Where it is no more than `floor` in three balls one after the other, finer ones are left out.
     """
+    domain, clock = search.domain, search.clock
     radius = 0.25 * domain.diameter
     radii, variations, pairs = [], [], []
     quiet = 0
     while radius > 2e-15 * max(domain.scale, 1e-300) and clock.left > 0 and quiet < 3:
-        seen = _variation(respond, gauge, centre, radius, domain, rng)
+        seen = _variation(search, centre, radius, rng)
         if seen is not None:
             radii.append(radius)
             variations.append(seen[0])
@@ -266,11 +240,9 @@ def _pairs(probes: int) -> tuple[tuple[int, int], ...]:
 
 
 def _variation(
-    respond: Respond,
-    gauge: Gauge,
+    search: Search,
     centre: np.ndarray,
     radius: float,
-    domain: AbstractDomain,
     rng: np.random.Generator,
     probes: int = PROBES,
 ) -> Seen | None:
@@ -280,12 +252,12 @@ def _variation(
     """
     steps = radius * _in_ball((probes, *centre.shape), rng)
     both = np.stack([centre + steps, centre - steps], axis=1).reshape(-1, *centre.shape)
-    places = inside(domain, both)
-    values = respond(places)
+    places = inside(search.domain, both)
+    values = search.respond(places)
     read = [pair for pair in _pairs(probes) if all(values[k] is not None for k in pair)]
     if not read:
         return None
-    apart = gauge.apart([values[i] for i, _ in read], [values[j] for _, j in read])
+    apart = search.gauge.apart([values[i] for i, _ in read], [values[j] for _, j in read])
     widest = int(np.argmax(apart))
     i, j = read[widest]
     return float(apart[widest]), (places[i], places[j])

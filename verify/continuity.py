@@ -170,13 +170,6 @@ def _crossed(
     ]
 
 
-def _pushed(subject: Subject, atoms: Atoms) -> Atoms | None:
-    try:
-        return subject.push(*atoms)
-    except Unsupported:
-        return None
-
-
 def _looked_at(
     subject: Subject, noise: Noise, segment: Segment, found: Zoom, modulus: Modulus
 ) -> _Seen:
@@ -269,7 +262,7 @@ def _settled(subject: Subject, noise: Noise, segments: list[Segment]) -> list[bo
 def _leaving(
     subject: Subject, noise: Noise, segment: Segment, clock: Clock, modulus: Modulus
 ) -> _Seen | None:
-    start = _pushed(subject, segment.start)
+    (start,) = subject.push_each([segment.start])
     if start is None:
         return None
     bundle = Bundle([segment])

@@ -349,7 +349,7 @@ def _closing(
         found = around(search, centre, rng, noise.threshold)
     if not found.stays(noise.threshold, finest):
         return None
-    if not lasts(search, found.centre, rng, finest):
+    if not lasts(replace(search, gauge=Distances(0.0)), found.centre, rng, finest):
         return None
     exact = [gap(subject.push(p, weights), subject.push(q, weights)) for p, q in found.pairs]
     if not settles_not(found.radii, exact, noise.threshold, finest):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -19,6 +18,7 @@ import numpy as np
 
 from ..numeric import AbstractDomain
 from .curves import in_step
+from .gauges import Gauge
 from .homing import Search
 from .recipes import inside
 from .subject import Clock
@@ -30,7 +30,8 @@ SHRINK = 0.2
 FADES = 1 / 16
 PROBES, MORE_PROBES = 6, 40
 LAST_BITS = 32.0
-LASTS = 0.96
+SWEEPS = 3
+LASTS = 0.98, 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,12 @@ class Closing:
 def settles_not(
     radii: Sequence[float], variations: Sequence[float], floor: float, finest: float
 ) -> bool:
-    """Whether variations over falling radii stay: the finest quarter against the one before half.
+    """Whether variations over falling radii may stay: the finest quarter against one before half.
 
     Radii near the `finest` that the arithmetic resolves are left out, and few radii say nothing.
-    Variations come from a few random points each, so medians over quarters are compared, with 15 %
-    for their scatter; `1/log(1/r)` falls by more than a half between these quarters. In the last
-    few bits a difference may vanish exactly, where a slow response is still far from its limit:
-    that makes a few large variations, and does not move the median.
+    Variations come from a few random points each and scatter; so medians over quarters are
+    compared, with room for that, and `lasts` decides. `1/log(1/r)` falls by more than a half
+    between these quarters.
     """
     count = sum(radius >= LAST_BITS * finest for radius in radii)
     radii, variations = radii[:count], variations[:count]
@@ -72,25 +72,41 @@ def settles_not(
     quarter = len(radii) // 4
     fine = float(np.median(variations[-quarter:]))
     earlier = float(np.median(variations[quarter : 2 * quarter]))
-    return fine > floor and fine >= 0.85 * earlier
+    return fine > floor and fine >= 0.6 * earlier
 
 
 def lasts(search: Search, centre: np.ndarray, rng: np.random.Generator, finest: float) -> bool:
     """Whether the variation around a place does not fall at all, as many more points tell.
 
     The largest variation over the finer half of the radii, from 2^-22 of the domain down, is at
-    least 0.96 of that over the coarser half: of `r^a` it is `10^(-3.3 a)` or so, and `r^0.005` is
-    not told from a jump. False where no time is left.
+    least 0.98 of that over the coarser half: of `r^a` it is `10^(-3.3 a)` or so, and `r^0.005` is
+    hardly told from a jump. Nor does it rise: in the last few bits a difference may vanish exactly,
+    where a slow response is still far from its limit. False where no time is left.
     """
     radius, seen = 2.0**-22 * search.domain.diameter, []
     while radius >= LAST_BITS * finest:
         if search.clock.whole.left <= 0:
             return False
-        variation = _variation(search, centre, radius, rng, MORE_PROBES)
-        seen.append(variation[0] if variation is not None else 0.0)
+        places = _near(search, centre, radius, rng, MORE_PROBES)
+        seen.append(_widest(search.gauge, search.respond(places)))
         radius *= 0.5
     half = len(seen) // 2
-    return half > 0 and max(seen[half:]) >= LASTS * max(seen[:half])
+    least, most = LASTS
+    return half > 0 and least * max(seen[:half]) <= max(seen[half:]) <= most * max(seen[:half])
+
+
+def _widest(gauge: Gauge, values: Sequence[Any]) -> float:
+    """About the largest distance of two responses: of one to the farthest, from there, and so on.
+
+    A few sweeps show as much as all pairs.
+    """
+    read = [value for value in values if value is not None]
+    widest, farthest = 0.0, 0
+    for _ in range(SWEEPS * bool(read)):
+        apart = gauge.apart([read[farthest]] * len(read), read)
+        farthest = int(np.argmax(apart))
+        widest = max(widest, float(apart[farthest]))
+    return widest
 
 
 def close_in(search: Search, rng: np.random.Generator, at_once: int = 1) -> Closing | None:
@@ -232,35 +248,35 @@ Seen = tuple[float, tuple[np.ndarray, np.ndarray]]
 """A variation, and the two places that show it."""
 
 
-@cache
-def _pairs(probes: int) -> tuple[tuple[int, int], ...]:
-    """Opposite points, and points in other directions."""
-    opposite = [(2 * k, 2 * k + 1) for k in range(probes)]
-    return (*opposite, *((k, (k + 2) % (2 * probes)) for k in range(2 * probes)))
+_OPPOSITE = tuple((2 * k, 2 * k + 1) for k in range(PROBES))
+_PAIRS = (*_OPPOSITE, *((k, (k + 2) % (2 * PROBES)) for k in range(2 * PROBES)))
 
 
 def _variation(
-    search: Search,
-    centre: np.ndarray,
-    radius: float,
-    rng: np.random.Generator,
-    probes: int = PROBES,
+    search: Search, centre: np.ndarray, radius: float, rng: np.random.Generator
 ) -> Seen | None:
-    """The largest distance of responses at opposite points, or at points in other directions.
-
-    The centre itself says nothing: next to a singular place it may be rounding that speaks.
-    """
-    steps = radius * _in_ball((probes, *centre.shape), rng)
-    both = np.stack([centre + steps, centre - steps], axis=1).reshape(-1, *centre.shape)
-    places = inside(search.domain, both)
+    """The largest distance of responses at opposite points, or at points in other directions."""
+    places = _near(search, centre, radius, rng, PROBES)
     values = search.respond(places)
-    read = [pair for pair in _pairs(probes) if all(values[k] is not None for k in pair)]
+    read = [pair for pair in _PAIRS if all(values[k] is not None for k in pair)]
     if not read:
         return None
     apart = search.gauge.apart([values[i] for i, _ in read], [values[j] for _, j in read])
     widest = int(np.argmax(apart))
     i, j = read[widest]
     return float(apart[widest]), (places[i], places[j])
+
+
+def _near(
+    search: Search, centre: np.ndarray, radius: float, rng: np.random.Generator, probes: int
+) -> np.ndarray:
+    """Pairs of opposite places (2 probes, n, d) in a ball.
+
+    The centre itself says nothing: next to a singular place it may be rounding that speaks.
+    """
+    steps = radius * _in_ball((probes, *centre.shape), rng)
+    both = np.stack([centre + steps, centre - steps], axis=1)
+    return inside(search.domain, both.reshape(-1, *centre.shape))
 
 
 def _in_ball(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

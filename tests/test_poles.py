@@ -85,7 +85,7 @@ def test_images_in_any_order_are_read():
 def test_the_last_bits_are_reached():
     domain, place = pf.Ball(3), np.array([[0.2, -0.3, 0.1]])
     search = labels_of(lambda at: steep(at) + SMALL * direction(at - place), domain)
-    found = followed(search, np.random.default_rng(0))
+    found = followed(search, np.random.default_rng(0), 24)
     assert found is not None
     assert np.abs(found - place).max() < 1e-14
 
@@ -107,7 +107,7 @@ def test_the_last_bits_are_reached():
 )
 def test_nothing_is_found_where_nothing_is_singular(response):
     search = labels_of(response, pf.Ball(2))
-    assert followed(search, np.random.default_rng(0)) is None
+    assert followed(search, np.random.default_rng(0), 24) is None
 
 
 def test_noise_is_not_followed():
@@ -131,11 +131,11 @@ def test_a_kink_is_left_to_fade():
 
 def test_a_domain_of_one_point_has_no_lines():
     search = labels_of(steep, pf.Box([0.5, 0.5], [0.5, 0.5]))
-    assert followed(search, np.random.default_rng(0)) is None
+    assert followed(search, np.random.default_rng(0), 24) is None
 
 
 def test_time_ends_the_search():
     search = labels_of(lambda at: direction(at), pf.Ball(3))
     search = Search(search.respond, search.gauge, search.domain, 1, EXACT, Clock(0.0))
     assert follow(search, np.random.default_rng(0)) is None
-    assert followed(search, np.random.default_rng(0)) is None
+    assert followed(search, np.random.default_rng(0), 24) is None

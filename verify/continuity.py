@@ -341,7 +341,7 @@ def _closing(
     search = Search(respond, gauge, subject.domain, atoms, noise, clock)
     found = close_in(replace(search, clock=clock.share(0.25)), rng, at_once)
     if found is None or not found.stays(noise.threshold, finest):
-        centre = followed(search, rng)
+        centre = followed(search, rng, 3 * STARTS)
         if centre is None:
             centre = evolve(search, rng)
         if centre is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from .subject import Atoms, Clock, Stack, Subject, Unsupported
 from .trials import Outcome, Violation
 
 LEAST_SHARE = 0.05
+FOLLOWED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,7 @@ def closing(
     finest = noise.resolution * subject.domain.diameter
     centre = None
     search = Search(tagged, Labels(), tagged.searched, kind.atoms, noise, clock)
-    for find in (followed, hop, evolve):
+    for find in (evolve, partial(followed, starts=FOLLOWED), hop):
         centre = find(search, rng)
         if centre is None:
             continue

@@ -29,14 +29,12 @@ WIDE = 2.5
 GOAL = 1e-8
 """The distance, in diameters of the domain, from which second differences show the rest."""
 
-STARTS = 24
-
 _CHEBYSHEV = -np.cos(np.pi * (np.arange(NODES) + 0.5) / NODES)
 _GRID = np.linspace(1.0, 1 / 16, 16)
 
 
-def followed(search: Search, rng: np.random.Generator) -> np.ndarray | None:
-    """Where complex singularities lead to, to the last bits; a few starts, of a share of the time.
+def followed(search: Search, rng: np.random.Generator, starts: int) -> np.ndarray | None:
+    """Where complex singularities lead to, to the last bits, of some starts in half of the time.
 
     The evolution strategy goes on from there. It learns the shape of a narrow valley, where lines
     get nowhere: so of several atoms it also goes on from where they stalled.
@@ -45,7 +43,7 @@ def followed(search: Search, rng: np.random.Generator) -> np.ndarray | None:
         The place (n, d), or None where none led to one.
     """
     some = replace(search, clock=search.clock.share(0.5))
-    for _ in range(STARTS):
+    for _ in range(starts):
         found = follow(some, rng)
         if found is not None:
             place, radius = found

@@ -7,12 +7,13 @@ along segments, oscillation as the mass of a tag falls, and approach to a critic
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
 
 from ..numeric import FiniteSet
-from .critical import KINDS, climbs, closing
+from .critical import KINDS, Kind, climbs, closing
 from .curves import Bundle, Segment, Zoom, jump_on, simpler, zoom
 from .distance import gap
 from .gauges import Labels
@@ -38,8 +39,9 @@ def check_regular(subject: Subject, noise: Noise, seed: int, clock: Clock) -> Ou
     if subject.lists:
         outcome.violation = _list_jumps(subject, noise, seed, work, outcome, modulus)
     else:
+        kinds = deque(KINDS)
         for turn in range(_ROUNDS):
-            outcome.violation = _round(subject, noise, seed, turn, work, outcome, modulus)
+            outcome.violation = _round(subject, noise, seed + turn, kinds, work, outcome, modulus)
             if outcome.violation is not None or work.left <= 0:
                 break
     outcome.drawn = outcome.searched
@@ -54,16 +56,15 @@ def _round(
     subject: Subject,
     noise: Noise,
     seed: int,
-    turn: int,
+    kinds: deque[Kind],
     clock: Clock,
     outcome: Outcome,
     modulus: Modulus,
 ) -> Violation | None:
     """Every search once, the cheap ones first."""
-    seed += turn
     return (
         _sweeps(subject, noise, seed, clock.share(0.15), outcome)
-        or _closings(subject, noise, seed, turn, clock.share(0.35), outcome)
+        or _closings(subject, noise, seed, kinds, clock.share(0.35), outcome)
         or _jumps(subject, noise, seed, clock.share(0.3), outcome, modulus)
         or climbs(subject, noise, seed, clock, outcome)
     )
@@ -111,15 +112,16 @@ def _bases(subject: Subject, rng: np.random.Generator) -> Iterator[Atoms]:
 
 
 def _closings(
-    subject: Subject, noise: Noise, seed: int, round_: int, clock: Clock, outcome: Outcome
+    subject: Subject, noise: Noise, seed: int, kinds: deque[Kind], clock: Clock, outcome: Outcome
 ) -> Violation | None:
     if isinstance(subject.domain, FiniteSet):
         return None
     rng = np.random.default_rng([seed, 17])
-    for turn in range(len(KINDS)):
+    for _ in KINDS:
         if clock.left <= 0:
             return None
-        kind = KINDS[(turn + 3 * round_) % len(KINDS)]  # another one first in every round
+        kind = kinds[0]
+        kinds.rotate(-1)  # the next round goes on from here
         outcome.searched += 1
         violation, found = closing(subject, noise, rng, clock, kind)
         if violation is not None:

@@ -217,7 +217,6 @@ SLOW = {
     "E-log at 0.3",
     "E-log in the plane",
     "fast E-log at 0.3",
-    "E-log at two atoms",
     "swing of the mean",
     "hundredth of a direction",
     "hundredth of a direction in space",
@@ -248,7 +247,6 @@ BAD = [
     Case("E-log at 0.3", swinging(0.3, 1.0), OFF_SUPPORT),
     Case("E-log in the plane", pf.InContextMap(swinging_in_the_plane, SQUARE), OFF_SUPPORT),
     Case("fast E-log at 0.3", swinging(0.3, 10.0), OFF_SUPPORT),
-    Case("E-log at two atoms", pf.InContextMap(swinging_at_two, LINE), OFF_SUPPORT),
     Case("swing of the mean", of_the_mean(
         lambda m, r: [np.sin(np.log(r)), 0.0], [0.37, -0.21], SQUARE), TORN),
     Case("hundredth of a direction", of_the_mean(

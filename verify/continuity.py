@@ -25,12 +25,12 @@ from .curves import (
 )
 from .distance import gap, moved
 from .gauges import Distances, Moves
-from .homing import Search, evolve
+from .homing import Search
 from .modulus import Modulus
 from .noise import Noise, jitter
 from .paths import crossings, departures
-from .pinpoint import STARTS, around, close_in, lasts, settles_not
-from .poles import followed
+from .pinpoint import STARTS, Closing, around, close_in, lasts, settles_not
+from .poles import singular_places
 from .steps import only_rounding
 from .subject import TOGETHER, Atoms, Clock, Subject, Unsupported
 from .trials import Outcome, Violation
@@ -339,15 +339,8 @@ def _closing(
     rng = np.random.default_rng([*seed, 16])
     at_once = subject.abreast(200, clock, STARTS)
     search = Search(respond, gauge, subject.domain, atoms, noise, clock)
-    found = close_in(replace(search, clock=clock.share(0.25)), rng, at_once)
-    if found is None or not found.stays(noise.threshold, finest):
-        centre = followed(search, rng, 3 * STARTS)
-        if centre is None:
-            centre = evolve(search, rng)
-        if centre is None:
-            return None
-        found = around(search, centre, rng, noise.threshold)
-    if not found.stays(noise.threshold, finest):
+    found = _closed_in(search, rng, at_once, finest)
+    if found is None:
         return None
     if not lasts(replace(search, gauge=Distances(0.0)), found.centre, rng, finest):
         return None
@@ -369,6 +362,21 @@ def _closing(
         f"the image varies by {exact[widest]:.3g} however near {atoms} atom{'s' * (atoms > 1)} "
         f"come{'s' * (atoms == 1)} to one place (measures at distance {distance:.2g})",
     )
+
+
+def _closed_in(
+    search: Search, rng: np.random.Generator, at_once: int, finest: float
+) -> Closing | None:
+    """A place around which the response seems not to settle, by one way of finding it or other."""
+    some = replace(search, clock=search.clock.share(0.25))
+    found = close_in(some, rng, at_once)
+    if found is not None and found.stays(search.noise.threshold, finest):
+        return found
+    for centre in singular_places(search, rng, 3 * STARTS):
+        found = around(search, centre, rng, search.noise.threshold)
+        if found.stays(search.noise.threshold, finest):
+            return found
+    return None
 
 
 def _rare_token(

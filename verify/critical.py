@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from ..numeric import AbstractDomain, Box, Product
 from .climb import DONE, STARTS, Climb, climb
 from .gauges import Labels
-from .homing import Search, evolve, hop
+from .homing import Search
 from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
 from .noise import Noise
 from .pinpoint import Closing, around, lasts
-from .poles import followed
+from .poles import singular_places
 from .recipes import generic_weights, inside
 from .subject import Atoms, Clock, Stack, Subject, Unsupported
 from .trials import Outcome, Violation
 
 LEAST_SHARE = 0.05
-FOLLOWED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +90,7 @@ def closing(
     finest = noise.resolution * subject.domain.diameter
     centre = None
     search = Search(tagged, Labels(), tagged.searched, kind.atoms, noise, clock)
-    for find in (evolve, partial(followed, starts=FOLLOWED), hop):
-        centre = find(search, rng)
-        if centre is None:
-            continue
+    for centre in singular_places(search, rng, starts=8):
         found = around(search, centre, rng, noise.threshold)
         violation = None
         if found.stays(noise.threshold, finest) and lasts(search, centre, rng, finest):

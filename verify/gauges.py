@@ -28,6 +28,10 @@ _FROM = np.array([0, 1, 1])
 class Gauge(ABC):
     """Distances of responses, pair by pair, none of them None."""
 
+    fades = 1 / 200
+    """What is left of a smooth response's bends at scales finer by 25, where they fall as squares
+    do."""
+
     @abstractmethod
     def apart(self, first: Sequence[Any], second: Sequence[Any]) -> np.ndarray:
         """The distances of responses."""
@@ -71,6 +75,8 @@ class Distances(Gauge):
     Nothing tells how far such images are from straight: where that is asked, the distance of the
     outer two of three stands for it.
     """
+
+    fades = 1 / 16
 
     def __init__(self, small: float):
         self.small = small

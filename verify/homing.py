@@ -28,7 +28,6 @@ from .subject import Clock
 Respond = Callable[[np.ndarray], list[Any]]
 """The responses at positions (k, n, d) of the atoms, None where one cannot be read."""
 
-FADES = 1 / 200
 COARSER = 25.0
 ALONG, AROUND = 8, 4
 FAILURES = 15
@@ -85,12 +84,12 @@ class Search:
 class _Fading:
     """Whether bends have fallen at the finer scales, as they do where a response is smooth.
 
-    Typical bends are compared: a probe that spans the singular place shows many times as much. At
-    scales finer by 25, those of a smooth response are less by 625; in a narrow valley they are less
-    by 50, say, until its shape is learned.
+    Typical bends are compared: a probe that spans the singular place shows many times as much. In a
+    narrow valley they fall too, by 50, say, at scales finer by 25, until its shape is learned.
     """
 
     start: float
+    fades: float
     seen: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, scale: float, bend: float) -> bool:
@@ -100,7 +99,7 @@ class _Fading:
             return False
         lately = float(np.median([b for _, b in self.seen[-6:]]))
         before = [b for s, b in self.seen if s >= COARSER * scale][-6:]
-        return bool(before) and lately <= FADES * float(np.median(before))
+        return bool(before) and lately <= self.fades * float(np.median(before))
 
 
 # -- hops along the gradient -------------------------------------------------------------------
@@ -186,7 +185,7 @@ def evolve(
         wide = min(0.25, 0.4 / np.sqrt(size)) * domain.diameter
         start = domain.sample(rng, search.atoms), wide
     law = _Law(*start)
-    fading = _Fading(law.width)
+    fading = _Fading(law.width, search.gauge.fades)
     for _ in range(100 + 80 * size):
         draws, root = law.draw(rng, 6 + 2 * size)
         if search.clock.left <= 0:

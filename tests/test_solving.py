@@ -312,6 +312,6 @@ def test_energies_and_conserved_means():
 @pytest.mark.parametrize("name", ["uncoupled", "frozen, claiming 4"])
 def test_refutations_replay(name):
     flow, _ = WRONG[name]
-    found = pf.verify(flow, conditions=["vlasov"], budget=5.0)["vlasov"]
+    found = pf.verify(flow, conditions=["vlasov"], budget=30.0)["vlasov"]
     assert found.verdict == "refuted" and found.counterexample is not None
     assert found.counterexample.replay() == "STILL FAILS"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..numeric import AbstractDomain, Box, Product
-from .climb import DONE, STARTS, Climb, climb
+from .climb import DONE, STARTS, Climb, climb, steeper_elsewhere
 from .gauges import Labels
 from .homing import Search
 from .labels import label_violation, labels, labels_of, masses_of_tags, rounded, shaken
@@ -158,8 +158,17 @@ def climbs(
         if last.slope > outcome.evidence.get(key, 0.0):
             outcome.evidence |= {key: last.slope, "atoms at the steepest slope": last.atoms}
         violation = _approach(found, noise)
+        rng = np.random.default_rng([seed, 19, atoms])
         if violation is not None:
-            return violation
+            if not steeper_elsewhere(subject, noise, last, rng, clock.whole):
+                return violation
+            outcome.undecided = True
+            outcome.reason = (
+                f"the slope of G still grows at {last.atoms} atoms ({last.slope:.3g}); others of "
+                "as many are steeper yet: steep at a fine scale, or singular where few atoms or "
+                "moments take some values; a larger budget may decide"
+            )
+            continue
         if found.unsaturated and last.atoms >= 128 and found.decades >= 2:
             outcome.undecided = True
             outcome.reason = (

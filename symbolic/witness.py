@@ -80,7 +80,7 @@ def asymmetry(field: Any, symmetric: tuple = ()) -> Witness | None:
             return None
         except (ValueError, IndexError):  # shapes that do not fit: another dimension
             continue
-        except NotImplementedError:
+        except NotImplementedError:  # a head without exact values: nothing can be shown
             return None
     return None
 

@@ -126,7 +126,7 @@ def _slopes(
     lengths = np.linalg.norm(fields, axis=2).mean(axis=1)
     around = np.concatenate([np.zeros((1, 1, len(basis))), directions / lengths[:, None, None]])
     values = respond((places[:, None] + step * around).reshape(-1, 1, len(basis)))
-    return np.array([_rise(values[k : k + 4]) for k in range(0, len(values), 4)]) / step
+    return _rises(values, len(around)) / step
 
 
 class _Response:
@@ -307,8 +307,7 @@ def _line_search(
     def steepness(at: np.ndarray) -> np.ndarray:
         at = _jittered(response, at, np.random.default_rng(state))
         values = response(inside(domain, at[:, None] + around).reshape(-1, *points.shape))
-        blocks = [values[k : k + len(around)] for k in range(0, len(values), len(around))]
-        return np.array([_rise(block) for block in blocks])
+        return _rises(values, len(around))
 
     sizes = domain.diameter * 10.0 ** np.arange(-5.5, -0.2, 0.34)
     moves = [sign * size * direction for size in sizes for sign in (1.0, -1.0)]
@@ -321,6 +320,11 @@ def _line_search(
         if slopes.max() > best_slope:
             best, best_slope = trials[k + int(np.argmax(slopes))], slopes.max()
     return best
+
+
+def _rises(values: list[np.ndarray | None], count: int) -> np.ndarray:
+    """The rise of each block of so many values."""
+    return np.array([_rise(values[k : k + count]) for k in range(0, len(values), count)])
 
 
 def _rise(values: list[np.ndarray | None]) -> float:

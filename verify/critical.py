@@ -92,11 +92,10 @@ def closing(
     search = Search(tagged, Labels(), tagged.searched, kind.atoms, noise, clock)
     for centre in singular_places(search, rng, starts=8):
         found = around(search, centre, rng, noise.threshold)
-        violation = None
         if found.stays(noise.threshold, finest) and lasts(search, centre, rng, finest):
             violation = _closed_in(subject, noise, found, tagged)
-        if violation is not None:
-            return violation, []
+            if violation is not None:
+                return violation, []
     if centre is None or kind.atoms > 1:
         return None, []
     return None, [(near, np.ones(1)) for near in _neighbours(centre, subject.domain)]
@@ -158,8 +157,8 @@ def climbs(
         if last.slope > outcome.evidence.get(key, 0.0):
             outcome.evidence |= {key: last.slope, "atoms at the steepest slope": last.atoms}
         violation = _approach(found, noise)
-        rng = np.random.default_rng([seed, 19, atoms])
         if violation is not None:
+            rng = np.random.default_rng([seed, 19, atoms])
             if not steeper_elsewhere(subject, noise, last, rng, clock.whole):
                 return violation
             outcome.undecided = True
